@@ -1,0 +1,26 @@
+"""What every adapter has in common: it is opened, asked how it is, and closed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Part(Protocol):
+    """A piece with a life: the container opens parts in order, pings them for the health page, and closes them in reverse."""
+
+    async def open(self) -> None:
+        """Make ready for use. Raises ``SetupError`` with a sentence for the operator where that cannot succeed as things are."""
+
+    async def close(self) -> None:
+        """Finish what was accepted, within a bounded time, and let go of everything. Called once, after a successful open."""
+
+    async def ping(self) -> None:
+        """Return if the part works now; raise ``PartDown`` with the reason if it does not. Takes 2 s at most."""
+
+
+class SetupError(Exception):
+    """The program cannot start as it is set up. The text names what is wrong and what was expected."""
+
+
+class PartDown(Exception):
+    """A part does not work at the moment. The text is for operators; it holds no secret."""

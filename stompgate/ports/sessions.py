@@ -1,0 +1,33 @@
+"""Who is connected, on this server and on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from stompgate.model.sessions import Session
+
+from .part import Part
+
+
+class Sessions(Part, Protocol):
+    """Presence. It may lag by a second and may be away; chat never waits for it.
+
+    ``opened`` and ``closed`` take effect in the order of the calls and never raise or block: what cannot be told the
+    outside yet is told later. A user may have several sessions; the newest that lives stands for them.
+    """
+
+    def opened(self, session: Session) -> None:
+        """A session of this server began."""
+
+    def closed(self, session_id: str) -> None:
+        """A session of this server ended. Called exactly once per opened session."""
+
+    def local_users(self) -> Sequence[str]:
+        """The users connected to this server, each once, in the order of their oldest living session."""
+
+    async def session_of(self, user: str) -> Session | None:
+        """The newest living session of a user on any server. Raises ``PartDown``."""
+
+    async def users_by_server(self) -> Mapping[str, Sequence[str]]:
+        """The users of every server that has any, by server id. Raises ``PartDown``."""

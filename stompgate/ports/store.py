@@ -1,0 +1,125 @@
+"""Where rooms and messages are kept for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stompgate.model.causes import Cause
+from stompgate.model.inquiries import Inquiry
+from stompgate.model.messages import ChatMessage, Draft
+from stompgate.model.records import ChatRecord, RoomChanged
+from stompgate.model.rooms import Members, RoomHead, RoomUser
+
+from .part import Part
+
+
+class StoreUnavailable(Exception):
+    """The store did not do what was asked, and it is certain that nothing of it was done or ever will be."""
+
+
+class OutcomeUnknown(Exception):
+    """The store may or may not have done what was asked. The same call may be made again and takes what it finds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A draft is stored. ``repeated``: it was already, by its id or its client id, and ``message`` is what is stored."""
+
+    message: ChatMessage
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A draft is not stored and never will be by this call; its neighbours are not touched by that."""
+
+    cause: Cause
+    detail: str = ""
+
+
+Outcome = Stored | Rejected
+
+
+class Store(Part, Protocol):
+    """Rooms, members, messages, inquiries.
+
+    Every method raises ``StoreUnavailable`` (nothing was done; reads and writes) or ``OutcomeUnknown`` (writes only), and
+    nothing else but cancellation. Every call has a deadline of its own. A write is durable, and seen by every later read
+    on every server, when its call returns.
+    """
+
+    @property
+    def epoch(self) -> str:
+        """The name of this life of the data: another after a restored back-up. Fixed while the store is open."""
+
+    # Messages
+
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """Store a group of messages in one transaction; one outcome per draft, in order.
+
+        Atomic: all that is stored by the call is, or nothing. Per room ``seq`` goes up by one per message in the order of
+        the drafts, without gaps, whatever else writes. A draft is rejected alone (unknown or deleted room, sender no
+        member) with its neighbours stored. A draft whose ``id`` or (room, sender, client id) is stored already, or
+        stands earlier in the group, is answered with that message as ``repeated``. ``members_version`` of the stored
+        message is the room's at that moment. Each new row carries this server as the one that owes its publication.
+        Not to be called again before it returned; the same drafts may be appended again after ``OutcomeUnknown``.
+        """
+
+    async def history(
+        self, room: str, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[ChatMessage]:
+        """Up to ``limit`` messages of a room in rising ``seq``.
+
+        Without bounds, or with ``before``: the newest ones (with a ``seq`` below ``before``). With ``after``: the oldest
+        ones with a ``seq`` above it. Of an unknown or deleted room: none.
+        """
+
+    async def message_at(self, room: str, seq: int) -> ChatMessage | None:
+        """The message with that number, None if there is none (any more)."""
+
+    async def heads(self, rooms: Sequence[str]) -> Sequence[RoomHead]:
+        """The current numbers of the rooms, in one read. Unknown rooms are absent from the answer."""
+
+    # The outbox: what this server has stored and the relay has not acknowledged yet
+
+    async def unrelayed(self, limit: int) -> Sequence[ChatRecord | RoomChanged]:
+        """Up to ``limit`` records whose publication this server owes, oldest first, messages of a room in rising ``seq``."""
+
+    async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
+        """The relay has acknowledged these. Marking again, or a record that is gone, does nothing."""
+
+    # Rooms
+
+    async def create_room(self, uuid: str, *, buyer: str, seller: str, product_name: str) -> tuple[RoomUser, RoomUser]:
+        """The seller's row and the buyer's, of the room with that buyer, seller and product: made now, or before."""
+
+    async def members(self, room: str) -> Members | None:
+        """Members and their version in one statement; ``deleted`` rooms are answered, unknown ones are None."""
+
+    async def room_user(self, room: str, user: str) -> RoomUser | None:
+        """A member's row of a living room."""
+
+    async def rooms_of(self, user: str) -> Sequence[RoomUser]:
+        """A user's rows of all living rooms, in the order of their ids."""
+
+    async def all_room_users(self) -> Sequence[RoomUser]:
+        """Every row of every living room, in the order of their ids."""
+
+    async def delete_room(self, room: str) -> RoomChanged | None:
+        """Delete a room: nothing is stored in it any more once this returns. None if there is no living one.
+
+        The change stays in the outbox until it is marked as relayed. Rows may be cleared away afterwards.
+        """
+
+    # Inquiries
+
+    async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
+        """Keep an inquiry to be mailed; the answer carries its id."""
+
+    async def unmailed(self, limit: int) -> Sequence[Inquiry]:
+        """Up to ``limit`` inquiries that wait to be mailed, oldest first."""
+
+    async def mark_mailed(self, inquiry_id: int) -> None:
+        """The inquiry's mail was handed over."""
