@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
+from stompgate.model.destinations import Destination
 from stompgate.model.sessions import Identity
 
 
@@ -22,8 +23,8 @@ class Authoriser(Protocol):
     never given from memory alone.
     """
 
-    def may_subscribe(self, identity: Identity, destination: str) -> Awaitable[None] | None:
+    def may_subscribe(self, identity: Identity, destination: Destination) -> Awaitable[None] | None:
         """Return if ``identity`` may receive what is sent to ``destination``, which may be a pattern."""
 
-    def may_send(self, identity: Identity, destination: str) -> Awaitable[None] | None:
+    def may_send(self, identity: Identity, destination: Destination) -> Awaitable[None] | None:
         """Return if ``identity`` may send to ``destination``."""
