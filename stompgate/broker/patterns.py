@@ -1,0 +1,79 @@
+"""Ant-style destination patterns: ``?`` one character, ``*`` any characters of one segment, ``**`` any segments, ``{name}`` one segment.
+
+They are matched by hand in linear steps. No regular expression is ever made from a client's text, so no pattern can make
+the server think for long (CVE-2018-1257).
+"""
+
+from __future__ import annotations
+
+from stompgate.model.causes import Cause, Refusal
+
+_WILD = frozenset("*?{}")
+
+
+def has_wildcard(destination: str) -> bool:
+    """Tell a pattern from a plain destination."""
+    return not _WILD.isdisjoint(destination)
+
+
+class Pattern:
+    """A pattern made ready for matching. Raises ``Refusal`` (BAD_DESTINATION) for braces that do not enclose a whole segment."""
+
+    __slots__ = ("_segments", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._segments = tuple(_segment(part) for part in text.split("/"))
+
+    def matches(self, destination: str) -> bool:
+        """Whether a plain destination fits the pattern. Case counts; a segment may be empty only where the pattern's is."""
+        return _match_segments(self._segments, destination.split("/"))
+
+
+def _segment(part: str) -> str:
+    if "{" not in part and "}" not in part:
+        return part
+    name = part[1:-1]
+    if part[0] == "{" and part[-1] == "}" and name.isidentifier():
+        return "*"  # a name captures what one star would match; nothing here asks for the value
+    raise Refusal(Cause.BAD_DESTINATION, "In a pattern, {name} stands for one whole segment.")
+
+
+def _match_segments(pattern: tuple[str, ...], given: list[str]) -> bool:
+    """Match with one step back at most per segment: the last ``**`` seen is the only one worth widening."""
+    at, position = 0, 0
+    star, resume = -1, 0
+    while position < len(given):
+        if at < len(pattern) and pattern[at] == "**":
+            star, resume = at, position
+            at += 1
+        elif at < len(pattern) and _match_one(pattern[at], given[position]):
+            at += 1
+            position += 1
+        elif star >= 0:
+            resume += 1
+            at, position = star + 1, resume
+        else:
+            return False
+    return all(part == "**" for part in pattern[at:])
+
+
+def _match_one(pattern: str, given: str) -> bool:
+    """Match one segment, by the same method: the last star seen is the only one worth widening."""
+    if pattern == given:
+        return True
+    at, position = 0, 0
+    star, resume = -1, 0
+    while position < len(given):
+        if at < len(pattern) and pattern[at] == "*":
+            star, resume = at, position
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("?", given[position]):
+            at += 1
+            position += 1
+        elif star >= 0:
+            resume += 1
+            at, position = star + 1, resume
+        else:
+            return False
+    return all(character == "*" for character in pattern[at:])
