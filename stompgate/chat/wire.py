@@ -52,7 +52,7 @@ class Wire:
         self._second_text = ""
 
     def timestamp(self, us: int) -> str:
-        """Format microseconds since 1970 (UTC) as Java prints a LocalDateTime: seconds always, a fraction where there is one."""
+        """Format microseconds since 1970 (UTC) as Java prints a LocalDateTime: a fraction only where there is one."""
         second, fraction = divmod(us, 1_000_000)
         if second != self._second:  # messages come many to a second
             self._second_text = datetime.fromtimestamp(second, self._zone).replace(tzinfo=None).isoformat()

@@ -1,0 +1,1 @@
+"""Floor 2: who someone is and what they may do."""

@@ -1,0 +1,105 @@
+"""Intake: checked messages wait here together and are stored in groups; whoever sent one is told what became of it.
+
+What waits while a group is being written is the next group. It must never say that a message is stored before it is, nor
+that it was refused when it may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stompgate.model.causes import Cause
+from stompgate.model.messages import ChatMessage, Draft
+from stompgate.ports.clock import Clock
+from stompgate.ports.store import Outcome, OutcomeUnknown, Rejected, Store, Stored, StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """Of a group: ``group_rows`` and ``group_bytes`` of content. Waiting: ``waiting_rows``. Unknown outcomes: tried for
+    ``unknown_for_s``, every ``retry_s``."""
+
+    group_rows: int = 256
+    group_bytes: int = 1024 * 1024
+    waiting_rows: int = 10_000
+    retry_s: float = 0.5
+    unknown_for_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    draft: Draft
+    done: Callable[[Outcome], None]
+
+
+class Intake:
+    """The queue in front of the store. ``stored`` is called for every message, new or sent again, once it is stored."""
+
+    def __init__(self, store: Store, clock: Clock, stored: Callable[[ChatMessage], None], limits: IntakeLimits) -> None:
+        self._store = store
+        self._clock = clock
+        self._stored = stored
+        self._limits = limits
+        self._waiting: deque[_Waiting] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self.groups = 0
+        self.rows = 0
+
+    def submit(self, draft: Draft, done: Callable[[Outcome], None]) -> None:
+        """Take a message. ``done`` is called exactly once, later, on the event loop; messages keep their order."""
+        if len(self._waiting) >= self._limits.waiting_rows:
+            done(Rejected(Cause.OVERLOADED))
+            return
+        self._waiting.append(_Waiting(draft, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="intake writes")
+
+    async def close(self) -> None:
+        """Wait until everything taken is answered."""
+        if self._writer is not None:
+            await self._writer
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                group = self._next_group()
+                outcomes = await self._append([waiting.draft for waiting in group])
+                self.groups += 1
+                self.rows += len(group)
+                for waiting, outcome in zip(group, outcomes, strict=True):
+                    waiting.done(outcome)
+                    if isinstance(outcome, Stored):
+                        self._stored(outcome.message)
+        finally:
+            self._writer = None
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        size_bytes = 0
+        while self._waiting and len(group) < self._limits.group_rows:
+            size_bytes += len(self._waiting[0].draft.content) * 4  # UTF-8 at its longest
+            if group and size_bytes > self._limits.group_bytes:
+                break
+            group.append(self._waiting.popleft())
+        return group
+
+    async def _append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        """Store a group; after a lost answer ask again with the same group, which takes what it finds."""
+        give_up_at: float | None = None
+        while True:
+            try:
+                return await self._store.append(drafts)
+            except StoreUnavailable as error:
+                if give_up_at is None:  # never attempted: this refusal is certain
+                    return [Rejected(Cause.STORE_UNAVAILABLE, str(error))] * len(drafts)
+                reason = str(error)
+            except OutcomeUnknown as error:
+                reason = str(error)
+            now_s = self._clock.monotonic()
+            give_up_at = now_s + self._limits.unknown_for_s if give_up_at is None else give_up_at
+            if now_s >= give_up_at:
+                return [Rejected(Cause.OUTCOME_UNKNOWN, reason)] * len(drafts)
+            await asyncio.sleep(self._limits.retry_s)
