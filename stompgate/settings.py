@@ -50,7 +50,7 @@ class Listen(Section):
     )
     allowed_origins: Texts = Field(
         default=(SAME_ORIGIN,),
-        description='Origins whose pages may connect, like "https://chat.example.org"; "same-origin" is the server itself, "*" all.',
+        description='Origins whose pages may connect, like "https://chat.example.org"; "same-origin": our own pages; "*": all.',
     )
 
     @field_validator("allowed_origins")

@@ -1,0 +1,64 @@
+# One word per job; `make help` lists them. Set-up is part of each job and done once per state of the lock files.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The first Python that runs and is new enough. Version managers put names into PATH that don't run, so each is tried.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 python3.14,$(shell \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+# Set-up is marked as done by files named after the checksum of what it was made from.
+MADE := $(VENV)/.made
+RUN_READY := $(VENV)/.run-$(shell cksum < requirements/run.lock | cut -d ' ' -f 1)
+DEV_READY := $(VENV)/.dev-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d ' ' -f 1)
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-emit-options --no-header --allow-unsafe --resolver=backtracking
+
+help: ## list the jobs
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(RUN_READY) ## run a server with everything inside it; it says which page to open
+	@mkdir -p var
+	@exec $(BIN)/python -m stompgate serve
+
+test: $(DEV_READY) lint ## set up all that the tests need, lint, run them, show the coverage
+	@sh tests/set-up.sh
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: $(DEV_READY) ## ruff and mypy
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/mypy
+
+lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and requirements/dev.in
+	@$(COMPILE) --upgrade --output-file requirements/run.lock pyproject.toml
+	@$(COMPILE) --upgrade --output-file requirements/dev.lock requirements/dev.in
+	@npm install --prefix tests/node --package-lock-only --omit-lockfile-registry-resolved --no-fund --no-audit --silent
+
+clean: ## remove everything that was made here, but not var/ with the data
+	@rm -rf $(VENV) tests/node/node_modules build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find stompgate tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@test -n "$(PYTHON)" || { echo "stompgate needs Python 3.11 or newer, and there is none in PATH" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module; on Debian the package python3-venv brings it" >&2; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(RUN_READY): | $(MADE)
+	@echo "installing requirements/run.lock"
+	@$(PIP) install --no-deps --require-hashes --requirement requirements/run.lock
+	@rm -f $(VENV)/.run-* && touch $@
+
+$(DEV_READY): | $(MADE)
+	@echo "installing requirements/dev.lock"
+	@$(PIP) install --no-deps --require-hashes --requirement requirements/dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@rm -f $(VENV)/.run-* $(VENV)/.dev-* && touch $(RUN_READY) $@
