@@ -1,0 +1,70 @@
+"""What the HTTP application is made of: the services it asks, and the settings that are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal, Protocol
+
+from stompgate.chat.history import History
+from stompgate.chat.inquiries import Inquiries
+from stompgate.chat.rooms import Rooms
+from stompgate.chat.wire import Wire
+from stompgate.ports.clock import Clock
+from stompgate.ports.sessions import Sessions
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+EVERYONE: Literal["*"] = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class PartHealth:
+    """How one part is. ``needed``: without it the server is down, not just degraded. ``reason`` is shown: no secrets."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+    needed: bool = False
+
+
+class Health(Protocol):
+    """Who knows how the server is."""
+
+    def live(self) -> bool:
+        """False once the process can no longer help itself and should be restarted."""
+
+    async def parts(self) -> Sequence[PartHealth]:
+        """Every part as it is now, within a few seconds. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpParts:
+    """The services behind the paths. ``server_id`` is the name of this server in its group."""
+
+    server_id: str
+    rooms: Rooms
+    history: History
+    inquiries: Inquiries
+    sessions: Sessions
+    wire: Wire
+    clock: Clock
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How strict the paths are.
+
+    ``operators``: networks whose hosts see every room and session, ``"*"`` for everyone. ``history_needs_user``: a room's
+    history is for its members. ``allowed_origins``: origins whose pages may call, ``"*"`` among them for all; the server's
+    own origin needs no permission. ``page_messages`` is the size of a page of history where the request names none.
+    """
+
+    operators: Networks | Literal["*"] = ()
+    history_needs_user: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    body_limit_bytes: int = 65_536
+    page_messages: int = 50
+    send_timeout_s: float = 30.0
