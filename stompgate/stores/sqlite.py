@@ -1,0 +1,220 @@
+"""Rooms and messages in one SQLite file, for a server that runs alone. Keeps the whole contract of ``ports.store.Store``.
+
+Writes go through one thread and reads through another, so that a page of history never waits for a commit. Nothing here may
+block the event loop, and no read transaction may stay open: it would let the write-ahead log grow without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from stompgate import __version__
+from stompgate.model.inquiries import Inquiry
+from stompgate.model.messages import ChatMessage, Draft
+from stompgate.model.records import ChatRecord, RoomChanged
+from stompgate.model.rooms import Members, RoomHead, RoomUser
+from stompgate.ports.part import PartDown
+from stompgate.ports.store import Outcome, OutcomeUnknown, StoreUnavailable
+
+from . import sqlite_history as history_sql
+from . import sqlite_outbox as outbox_sql
+from . import sqlite_rooms as rooms_sql
+from .migrations import migrations_for
+from .sqlite_append import Appender
+from .sqlite_file import UNSTORABLE, connect_reader, connect_writer, lock_file, migrate, read, read_epoch, transact
+from .sqlite_thread import SqliteThread
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+_PING_DEADLINE_S = 2.0
+
+
+def _write(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    try:
+        return transact(connection, work)
+    except UNSTORABLE as error:
+        raise StoreUnavailable(f"a value that the database cannot hold: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSettings:
+    """Limits of the store.
+
+    ``deadline_s``: how long a call may take. ``busy_timeout_s``: how long a write waits for another program that has locked the
+    file; less than the deadline, so that it ends with a reason. ``open_deadline_s``: opening, migrations included.
+    ``max_jobs``: calls that may wait for one thread. ``clear_slice_rows``: rows of deleted rooms per transaction.
+    """
+
+    deadline_s: float = 5.0
+    busy_timeout_s: float = 2.0
+    open_deadline_s: float = 300.0
+    close_deadline_s: float = 10.0
+    max_jobs: int = 1024
+    clear_slice_rows: int = 500
+
+
+class SqliteStore:
+    """``ports.store.Store`` on the file ``path``, whose folder is made if need be.
+
+    ``server_id`` is written into what this server owes to the relay.
+    """
+
+    def __init__(self, path: Path, *, server_id: str, settings: SqliteSettings | None = None) -> None:
+        self._path = path.absolute()
+        self._server_id = server_id
+        self._settings = settings or SqliteSettings()
+        self._epoch = ""
+        self._appender: Appender
+        self._lock = -1
+        self._clearing: asyncio.Task[None] | None = None
+        self._writer = SqliteThread("sqlite-writer", max_jobs=self._settings.max_jobs, late=OutcomeUnknown)
+        self._reader = SqliteThread("sqlite-reader", max_jobs=self._settings.max_jobs, late=StoreUnavailable)
+
+    # Its life
+
+    async def open(self) -> None:
+        """Lock the file, bring the schema up to date, start both threads. Raises ``SetupError``."""
+        deadline_s = self._settings.open_deadline_s
+        await self._writer.start(self._connect_writer, self._disconnect_writer, deadline_s=deadline_s)
+        try:
+            await self._reader.start(self._connect_reader, sqlite3.Connection.close, deadline_s=deadline_s)
+        except BaseException:
+            await self._writer.stop(deadline_s=self._settings.close_deadline_s)
+            raise
+        self._clear_deleted_rooms()
+
+    async def close(self) -> None:
+        """End what was asked for, within ``close_deadline_s`` for each thread, and release the file."""
+        if self._clearing is not None:
+            self._clearing.cancel()
+            await asyncio.wait((self._clearing,))
+        await self._reader.stop(deadline_s=self._settings.close_deadline_s)
+        await self._writer.stop(deadline_s=self._settings.close_deadline_s)
+
+    async def ping(self) -> None:
+        """Read, and write a row of no meaning: a full disk can still be read."""
+        deadline_s = min(_PING_DEADLINE_S / 2, self._settings.deadline_s)
+        try:
+            await self._reader.run(partial(read, work=history_sql.probe_read), deadline_s=deadline_s)
+            await self._writer.run(partial(transact, work=history_sql.probe_write), deadline_s=deadline_s)
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            raise PartDown(f"sqlite: {error}") from error
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        lock = lock_file(self._path)
+        try:
+            connection = connect_writer(self._path, busy_timeout_s=self._settings.busy_timeout_s)
+            try:
+                migrate(connection, migrations_for("sqlite"), __version__)
+                self._epoch = read_epoch(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
+        self._appender = Appender(server_id=self._server_id, epoch=self._epoch)
+        return connection
+
+    def _disconnect_writer(self, connection: sqlite3.Connection) -> None:
+        connection.close()
+        os.close(self._lock)
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        return connect_reader(self._path, busy_timeout_s=self._settings.busy_timeout_s)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._reader.run(partial(read, work=work), deadline_s=self._settings.deadline_s)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._writer.run(partial(_write, work=work), deadline_s=self._settings.deadline_s)
+
+    # Messages
+
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        if not drafts:
+            return []
+        return await self._writer.run(partial(self._appender.append, drafts=drafts), deadline_s=self._settings.deadline_s)
+
+    async def history(
+        self, room: str, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[ChatMessage]:
+        return await self._read(lambda connection: history_sql.history(connection, self._epoch, room, before, after, limit))
+
+    async def message_at(self, room: str, seq: int) -> ChatMessage | None:
+        return await self._read(lambda connection: history_sql.message_at(connection, self._epoch, room, seq))
+
+    async def heads(self, rooms: Sequence[str]) -> Sequence[RoomHead]:
+        return await self._read(lambda connection: rooms_sql.heads(connection, rooms))
+
+    # The outbox
+
+    async def unrelayed(self, limit: int) -> Sequence[ChatRecord | RoomChanged]:
+        return await self._read(lambda connection: outbox_sql.unrelayed(connection, self._epoch, limit))
+
+    async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
+        if records:
+            await self._write(lambda connection: outbox_sql.mark_relayed(connection, records))
+
+    # Rooms
+
+    async def create_room(self, uuid: str, *, buyer: str, seller: str, product_name: str) -> tuple[RoomUser, RoomUser]:
+        return await self._write(lambda connection: rooms_sql.create_room(connection, uuid, buyer, seller, product_name))
+
+    async def members(self, room: str) -> Members | None:
+        return await self._read(lambda connection: rooms_sql.members(connection, room))
+
+    async def room_user(self, room: str, user: str) -> RoomUser | None:
+        return await self._read(lambda connection: rooms_sql.room_user(connection, room, user))
+
+    async def rooms_of(self, user: str) -> Sequence[RoomUser]:
+        return await self._read(lambda connection: rooms_sql.rooms_of(connection, user))
+
+    async def all_room_users(self) -> Sequence[RoomUser]:
+        return await self._read(rooms_sql.all_room_users)
+
+    async def delete_room(self, room: str) -> RoomChanged | None:
+        version = await self._write(lambda connection: rooms_sql.delete_room(connection, room, self._server_id))
+        if version is None:
+            return None
+        self._clear_deleted_rooms()
+        return RoomChanged(room, version, deleted=True, epoch=self._epoch)
+
+    def _clear_deleted_rooms(self) -> None:
+        if self._clearing is None or self._clearing.done():
+            self._clearing = asyncio.create_task(self._clear_in_slices(), name="sqlite-clear-deleted-rooms")
+
+    async def _clear_in_slices(self) -> None:
+        """One transaction per slice, so that groups of messages get in between. What fails is left to the next time."""
+        rows = self._settings.clear_slice_rows
+        try:
+            while await self._write(lambda connection: rooms_sql.clear_slice(connection, rows)):
+                pass
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            _log.warning("deleted rooms are not cleared yet", reason=str(error))
+
+    # Inquiries
+
+    async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
+        return await self._write(lambda connection: outbox_sql.add_inquiry(connection, inquiry))
+
+    async def unmailed(self, limit: int) -> Sequence[Inquiry]:
+        return await self._read(lambda connection: outbox_sql.unmailed(connection, limit))
+
+    async def mark_mailed(self, inquiry_id: int) -> None:
+        await self._write(lambda connection: outbox_sql.mark_mailed(connection, inquiry_id))

@@ -1,0 +1,64 @@
+"""What is owed to the relay, and inquiries owed to the mail, as SQL on one connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from stompgate.model.inquiries import Inquiry
+from stompgate.model.records import ChatRecord, RoomChanged
+
+from .sqlite_file import utc_us
+from .sqlite_values import MESSAGE_COLUMNS, message_of, padded, place_holders, slices
+
+
+def unrelayed(connection: sqlite3.Connection, epoch: str, limit: int) -> list[ChatRecord | RoomChanged]:
+    """Changes of rooms first, since they keep people out; then messages in the order of storing.
+
+    Whatever server a row names: this process is the only one that has the database, so it owes them all. What is left of a
+    deleted room's messages is owed to nobody.
+    """
+    changes = connection.execute(
+        "SELECT uuid, members_version, deleted FROM sg_room INDEXED BY sg_room_unrelayed WHERE unrelayed_by IS NOT NULL"
+        " ORDER BY id LIMIT ?",
+        (limit,),
+    ).fetchall()
+    messages = connection.execute(
+        f"SELECT {MESSAGE_COLUMNS}"
+        " FROM sg_message m INDEXED BY sg_message_unrelayed CROSS JOIN sg_room r ON r.id = m.room_id AND r.deleted = 0"
+        " WHERE m.unrelayed_by IS NOT NULL ORDER BY m.number LIMIT ?",
+        (limit - len(changes),),
+    ).fetchall()
+    return [
+        *(RoomChanged(uuid, version, bool(deleted), epoch) for uuid, version, deleted in changes),
+        *(ChatRecord(message_of(row, epoch)) for row in messages),
+    ]
+
+
+def mark_relayed(connection: sqlite3.Connection, records: Sequence[ChatRecord | RoomChanged]) -> None:
+    """Clear the marks of records. A room that has changed again since keeps its mark."""
+    for ids in map(padded, slices([record.message.id for record in records if isinstance(record, ChatRecord)])):
+        connection.execute(f"UPDATE sg_message SET unrelayed_by = NULL WHERE id IN ({place_holders(len(ids))})", ids)
+    connection.executemany(
+        "UPDATE sg_room SET unrelayed_by = NULL WHERE uuid = ? AND members_version <= ?",
+        [(record.room, record.members_version) for record in records if isinstance(record, RoomChanged)],
+    )
+
+
+def add_inquiry(connection: sqlite3.Connection, inquiry: Inquiry) -> Inquiry:
+    number = connection.execute(
+        "INSERT INTO sg_inquiry (name, email, phone, message, created_at_us) VALUES (?, ?, ?, ?, ?)",
+        (inquiry.name, inquiry.email, inquiry.phone, inquiry.message, utc_us()),
+    ).lastrowid
+    return Inquiry(number or 0, inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
+
+
+def unmailed(connection: sqlite3.Connection, limit: int) -> list[Inquiry]:
+    rows = connection.execute(
+        "SELECT id, name, email, phone, message FROM sg_inquiry WHERE mailed_at_us IS NULL ORDER BY id LIMIT ?", (limit,)
+    ).fetchall()
+    return [Inquiry(*row) for row in rows]
+
+
+def mark_mailed(connection: sqlite3.Connection, inquiry_id: int) -> None:
+    connection.execute("UPDATE sg_inquiry SET mailed_at_us = ? WHERE id = ? AND mailed_at_us IS NULL", (utc_us(), inquiry_id))
