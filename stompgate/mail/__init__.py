@@ -1,0 +1,1 @@
+"""Floor 4: where inquiries go as mail. One adapter per way, all under ``ports.mail``."""
