@@ -17,9 +17,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from .backends import Kind, objection
 from .settings import SECRET_KEYS, Settings
 
-__all__ = ["CONFIG_VARIABLE", "Settings", "SettingsError", "load", "shipped_config"]
+__all__ = ["CONFIG_VARIABLE", "KeyPath", "Settings", "SettingsError", "load", "shipped_config"]
 
 CONFIG_VARIABLE = "STOMPGATE_CONFIG"
 PREFIX = "STOMPGATE_"
@@ -111,12 +112,13 @@ def load(*, file: Path | None, environment: Mapping[str, str], options: Mapping[
     merged: Tree = {}
     for layer in layers:
         merged = _laid_under(merged, layer.values)
+    mistakes += _unknown_backends(merged, layers)
+    mistakes += _unreadable_files(merged, layers)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise SettingsError([*mistakes, *(_sentence(layers, detail) for detail in details)]) from None
-    mistakes += _unreadable_files(settings, layers)
+        mistakes += [_sentence(layers, detail) for detail in error.errors(include_url=False)]
+        raise SettingsError(mistakes) from None
     if mistakes:
         raise SettingsError(mistakes)
     return settings
@@ -217,15 +219,22 @@ def _take_secrets_from_files(layer: Layer) -> Iterator[str]:
             yield f"{name}: expected the name of a file that can be read, with the value of {key} in it"
 
 
-def _unreadable_files(settings: Settings, layers: Sequence[Layer]) -> Iterator[str]:
+def _unknown_backends(merged: Tree, layers: Sequence[Layer]) -> Iterator[str]:
+    for kind in Kind:
+        url = merged.get(kind.key)
+        if isinstance(url, str) and ":" in url and (expected := objection(kind, url)):
+            yield f"{_source(layers, (kind.key,))}: expected {expected}"
+
+
+def _unreadable_files(merged: Tree, layers: Sequence[Layer]) -> Iterator[str]:
+    listen = merged.get("listen")
     for key in ("tls_certificate", "tls_key"):
-        named = getattr(settings.listen, key)
+        named = listen.get(key) if isinstance(listen, dict) else None
         try:
-            if named:
-                with Path(named).open("rb"):
-                    pass
-        except OSError as error:
-            yield f"{_source(layers, ('listen', key))}: expected a file that can be read; {named}: {error.strerror}"
+            if named and isinstance(named, str):
+                Path(named).open("rb").close()
+        except (OSError, ValueError) as error:
+            yield f"{_source(layers, ('listen', key))}: expected a file that can be read: {error}"
 
 
 def _source(layers: Sequence[Layer], path: KeyPath) -> str:

@@ -1,0 +1,109 @@
+"""The command ``stompgate``.
+
+Exit codes: 0 when all went well; 1 when the server could not start or failed; 2 when the command line or the settings
+are wrong. Every error is said in one line each on standard error, never as a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stompgate import __version__
+from stompgate.config import CONFIG_VARIABLE, KeyPath, Settings, SettingsError, load
+from stompgate.ports.part import SetupError
+
+FAILED = 1
+WRONG_SETTINGS = 2
+
+OPTIONS: dict[KeyPath, tuple[str, str]] = {
+    ("profile",): ("NAME", "Set of defaults to begin with: standard or legacy."),
+    ("server_id",): ("ID", "Name of this server in its group."),
+    ("listen", "host"): ("HOST", "Name or address to listen on."),
+    ("listen", "port"): ("PORT", "Port to listen on; 0 takes a free one and prints it."),
+    ("listen", "tls_certificate"): ("FILE", "Certificate chain (PEM)."),
+    ("listen", "tls_key"): ("FILE", "Private key (PEM)."),
+    ("store",): ("URL", "Where rooms and messages are kept."),
+    ("relay",): ("URL", "How servers of a group tell each other."),
+    ("sessions",): ("URL", "Where it is kept who is connected."),
+    ("mail",): ("URL", "Where inquiries are mailed."),
+}
+
+Command = Callable[..., None]
+
+
+def settings_options(command: Command) -> Command:
+    """Give a command the options that settings are made from."""
+    for path, (metavar, text) in reversed(OPTIONS.items()):
+        command = click.option(f"--{path[-1].replace('_', '-')}", "__".join(path), metavar=metavar, help=text)(command)
+    return click.option(
+        "--config",
+        "config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        envvar=CONFIG_VARIABLE,
+        help=f"Settings file (TOML); {CONFIG_VARIABLE} names one as well.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stompgate", message="%(prog)s %(version)s")
+def main() -> None:
+    """A standalone STOMP broker daemon for chat."""
+
+
+@main.command()
+@settings_options
+def serve(config: Path | None, **options: str | None) -> None:
+    """Run a server until SIGTERM or Ctrl-C."""
+    settings = _load(config, options)
+    # Imported only here: the other commands need none of it and answer at once.
+    from stompgate.daemon import run
+
+    try:
+        code = run(settings)
+    except SetupError as error:
+        _say(str(error))
+        code = FAILED
+    raise SystemExit(code)
+
+
+@main.command("check-config")
+@settings_options
+def check_config(config: Path | None, **options: str | None) -> None:
+    """Check the settings as `serve` would, and print what is in force, or every mistake."""
+    settings = _load(config, options)
+    click.echo(_as_toml(settings.redacted()))
+    click.echo("# ok")
+
+
+def _load(config: Path | None, options: dict[str, str | None]) -> Settings:
+    given = {tuple(name.split("__")): text for name, text in options.items() if text is not None}
+    try:
+        return load(file=config, environment=os.environ, options=given)
+    except SettingsError as error:
+        for sentence in error.sentences:
+            _say(sentence)
+        raise SystemExit(WRONG_SETTINGS) from None
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"stompgate: {sentence}", err=True)
+
+
+def _as_toml(tree: dict[str, Any]) -> str:
+    sections = {key: value for key, value in tree.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_value(value)}" for key, value in tree.items() if key not in sections]
+    for name, section in sections.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())]
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    # Texts, numbers, true, false and lists of texts are written alike in JSON and in TOML.
+    return json.dumps(value, ensure_ascii=False)

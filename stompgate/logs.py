@@ -1,0 +1,98 @@
+"""The log: one stream for our events and those of the libraries, readable on a terminal and JSON otherwise.
+
+Nothing here takes effect by being imported. What a peer sent must never reach the stream with a control character in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor
+
+from .settings import Log
+
+# C0, DEL, C1, line and paragraph separators, and what turns the direction of writing.
+_HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HIDDEN}
+_ESCAPES_BUT_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) != "\n"}
+
+
+def configure(settings: Log, stream: TextIO | None = None) -> None:
+    """Send every event of structlog and of the standard library's loggers to ``stream`` (standard error).
+
+    To be called once, at the start of the process; calling again replaces what was there.
+    """
+    target = sys.stderr if stream is None else stream
+    readable = settings.format == "console" or (settings.format == "auto" and target.isatty())
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                escape_controls,
+                _console(colours=target.isatty()) if readable else structlog.processors.JSONRenderer(_to_json),
+            ],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Write control characters in all texts of an event as escapes; the lines of a traceback stay lines."""
+    return {
+        escape(key): _escaped_lines(value) if key == "exception" and isinstance(value, str) else _escaped(value)
+        for key, value in event.items()
+    }
+
+
+def escape(text: str) -> str:
+    """Return ``text`` on one line, with ``\\xNN`` or ``\\uNNNN`` in the place of each control character."""
+    return text.translate(_ESCAPES)
+
+
+def _escaped(value: object) -> object:
+    match value:
+        case str():
+            return escape(value)
+        case dict():
+            return {_escaped(key): _escaped(held) for key, held in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_escaped(held) for held in value]
+        case None | bool() | int() | float():
+            return value
+        case _:
+            return escape(str(value))
+
+
+def _escaped_lines(text: str) -> str:
+    return text.translate(_ESCAPES_BUT_LINES)
+
+
+def _console(*, colours: bool) -> Callable[[Any, str, MutableMapping[str, Any]], str]:
+    return structlog.dev.ConsoleRenderer(
+        colors=colours, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _to_json(event: object, **_options: object) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
