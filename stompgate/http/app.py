@@ -36,10 +36,10 @@ def build_app(parts: HttpParts, settings: HttpSettings) -> FastAPI:
     install_problems(app)
     app.add_middleware(Gate, origins=AllowedOrigins(settings.allowed_origins))
     for routes in (
-        debug_routes(parts, settings),
-        chat_routes(parts, settings),
         room_routes(parts, settings),
+        chat_routes(parts, settings),
         inquiry_routes(parts, settings),
+        debug_routes(parts, settings),
         health_routes(parts.health),
         page_routes(),
         docs_routes(),
