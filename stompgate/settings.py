@@ -257,9 +257,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _a_frame_fits_everywhere(self) -> Self:
         if self.connections.outbox_limit_bytes < self.stomp.frame_limit_bytes:
-            raise mistake(
-                "connections.outbox_limit_bytes to be at least stomp.frame_limit_bytes", "connections.outbox_limit_bytes"
-            )
+            raise mistake("at least stomp.frame_limit_bytes", "connections.outbox_limit_bytes")
         return self
 
     @property

@@ -1,0 +1,1 @@
+"""The house around the code: settings, lifetimes, log, command line."""

@@ -1,0 +1,83 @@
+"""The command: friendly sentences, exit codes, and settings from every source."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stompgate import __version__
+from stompgate.cli.main import main
+from stompgate.config import Settings
+from stompgate.ports.part import SetupError
+
+
+def call(*words: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, words, env=environment)
+
+
+def test_the_version_is_told_by_the_program_itself() -> None:
+    command = [sys.executable, "-m", "stompgate", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == f"stompgate {__version__}\n"
+
+
+def test_check_config_prints_what_is_in_force_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text('store = "sqlite:x?password=planted"\n[listen]\nport = 1\nhost = "한 \\"x\\""\n')
+    result = call("check-config", "--config", str(file), "--server-id", "s-2", STOMPGATE_LISTEN__PORT="2")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("# ok\n")
+    assert "planted" not in result.output
+    shown = tomllib.loads(result.stdout)
+    assert shown["listen"]["port"] == 2
+    assert shown["listen"]["host"] == '한 "x"'
+    assert shown["server_id"] == "s-2"
+    assert shown["chat"] == Settings().redacted()["chat"]
+
+
+def test_check_config_prints_every_mistake_and_exits_with_2(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text("nonsense = 1\n")
+    result = call("check-config", "--port", "high", STOMPGATE_CONFIG=str(file), STOMPGATE_AUTH__ANONYMOUS="maybe")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "stompgate: option --port: expected a whole number, not 'high'",
+        "stompgate: environment variable STOMPGATE_AUTH__ANONYMOUS: expected true or false, not 'maybe'",
+        f"stompgate: {file}: nonsense: there is no such key",
+    ]
+
+
+def test_an_unknown_option_exits_with_2() -> None:
+    result = call("serve", "--prot", "1")
+    assert result.exit_code == 2
+    assert "--prot" in result.stderr
+
+
+def test_serve_hands_the_settings_to_the_daemon_and_exits_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        served.append(settings)
+        return 7
+
+    monkeypatch.setattr("stompgate.daemon.run", run)
+    assert call("serve", "--port", "0", "--host", "::1", "--tls-key", __file__, "--tls-certificate", __file__).exit_code == 7
+    assert (served[0].listen.port, served[0].listen.host, served[0].listen.tls_key) == (0, "::1", __file__)
+
+
+def test_a_server_that_cannot_start_says_why_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_settings: Settings) -> int:
+        raise SetupError("port 8070 of localhost is in use")
+
+    monkeypatch.setattr("stompgate.daemon.run", run)
+    result = call("serve")
+    assert (result.exit_code, result.stderr) == (1, "stompgate: port 8070 of localhost is in use\n")
+
+
+def test_serve_with_wrong_settings_never_reaches_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stompgate.daemon.run", pytest.fail)
+    assert call("serve", "--store", "clay://tablet").exit_code == 2
