@@ -14,12 +14,9 @@ from .heartbeats import HeartBeat
 from .versions import Version
 
 
-def connected(version: Version, *, session: str, server: str, heart_beat: HeartBeat, user_name: str | None = None) -> Frame:
-    """Return CONNECTED. ``heart_beat`` is what this server offers; ``server`` its name, or name/version."""
-    headers = {"version": version.value, "session": session, "server": server, "heart-beat": str(heart_beat)}
-    if user_name is not None:
-        headers["user-name"] = user_name
-    return Frame(Command.CONNECTED, headers)
+def connected(version: Version, heart_beat: HeartBeat, headers: Mapping[str, str] | None = None) -> Frame:
+    """Return CONNECTED. ``heart_beat`` is what this server offers; further headers (session, server) follow."""
+    return Frame(Command.CONNECTED, {"version": version.value, "heart-beat": str(heart_beat), **(headers or {})})
 
 
 def receipt(receipt_id: str, headers: Mapping[str, str] | None = None) -> Frame:

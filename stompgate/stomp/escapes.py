@@ -54,8 +54,3 @@ def escape_header(name: str, value: str, version: Version) -> str:
         return ""
     table = _ESCAPED[version]
     return f"{name.translate(table)}:{value.translate(table)}\n"
-
-
-def literal_header(name: str, value: str) -> str:
-    """Return a header's line for a frame of the handshake, which is never escaped; the same rules as for 1.0 hold."""
-    return escape_header(name, value, Version.V1_0)

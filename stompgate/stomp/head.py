@@ -175,4 +175,4 @@ def _nameless() -> Refusal:
 
 def frame_too_large(limits: Limits) -> Refusal:
     """Return the refusal of a frame beyond ``frame_bytes``."""
-    return Refusal(Cause.FRAME_TOO_LARGE, f"A frame may have {limits.frame_bytes} bytes.")
+    return Refusal(Cause.FRAME_TOO_LARGE, f"A frame may have at most {limits.frame_bytes} bytes.")

@@ -21,7 +21,7 @@ from .versions import Version
 __all__ = ["Limits", "Parser"]
 
 _EOLS: Final = re.compile(rb"(?:\r?\n)+")
-_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_LENGTH_DIGITS: Final = 18
 _DEFAULT_LIMITS: Final = Limits()
 _CR: Final = 13
 _NUL: Final = 0
@@ -46,8 +46,8 @@ class Parser:
         "_discards",
         "_head",
         "_limits",
-        "_line_start",
         "_line_searched",
+        "_line_start",
         "_lines",
         "_position",
         "_scanned",
@@ -88,8 +88,7 @@ class Parser:
     def discard(self) -> None:
         """Throw away what is here and all that comes: the peer has nothing to say any more (after DISCONNECT or ERROR)."""
         self._discards = True
-        self._buffer = b""
-        self._position = 0
+        self._forget_buffer()
         self._head = None
 
     def next_frame(self) -> Frame | None:
@@ -111,7 +110,7 @@ class Parser:
         if self._head is not None:
             head, body_start = self._head
             return self._read_body(head, body_start)
-        if self._scanned <= self._position and not self._skip_eols():
+        if self._scanned <= self._position and not self._at_frame():
             return None
         start = self._position
         nul = self._find_nul(start)
@@ -125,19 +124,21 @@ class Parser:
             head = read_head(bytes(self._buffer[start:body_start]), self.version, self._limits, self._commands)
         return self._read_body(head, body_start)
 
-    def _skip_eols(self) -> bool:
+    def _at_frame(self) -> bool:
         """Pass over the line ends between frames; tell whether a frame begins after them."""
         buffer, at = self._buffer, self._position
-        if at < len(buffer) and buffer[at] in b"\r\n":
-            eols = _EOLS.match(buffer, at)
-            if eols is not None:
-                self._position = at = eols.end()
-            if buffer[at:] == b"\r":  # its LF may come yet
-                return False
-        return at < len(buffer)
+        if at == len(buffer):
+            return False
+        if buffer[at] > _CR:
+            return True
+        eols = _EOLS.match(buffer, at)
+        if eols is not None:
+            self._position = at = eols.end()
+        # A CR at the very end may be half of a line end.
+        return at < len(buffer) and not (buffer[at] == _CR and at + 1 == len(buffer))
 
     def _find_nul(self, start: int) -> int:
-        nul = self._buffer.find(b"\0", max(self._scanned, start))
+        nul = self._buffer.find(b"\0", self._scanned if self._scanned > start else start)
         self._scanned = nul if nul >= 0 else len(self._buffer)
         return nul
 
@@ -177,9 +178,10 @@ class Parser:
         body = bytes(buffer[body_start:end])
         self._head = None
         self._lines = 0
-        self._position = end + 1
-        if self._position == len(buffer):
-            self._drop_taken()
+        if end + 1 == len(buffer):
+            self._forget_buffer()
+        else:
+            self._position = end + 1
         return Frame(command, headers, body)
 
     def _find_end(self, head: Head, body_start: int) -> int:
@@ -198,14 +200,19 @@ class Parser:
             raise _refusal(Cause.FRAME_TOO_LARGE, frame_too_large(self._limits).explanation, headers)
         return end
 
+    def _forget_buffer(self) -> None:
+        self._buffer = b""
+        self._position = self._scanned = self._line_start = self._line_searched = 0
+
     def _drop_taken(self) -> None:
         """Let go of the bytes that were taken out as frames."""
         taken = self._position
         if taken == 0:
             return
         if taken == len(self._buffer):
-            self._buffer = b""
-        elif isinstance(self._buffer, bytearray):
+            self._forget_buffer()
+            return
+        if isinstance(self._buffer, bytearray):
             del self._buffer[:taken]
         else:
             self._buffer = self._buffer[taken:]
@@ -229,7 +236,7 @@ def _after_blank_line(buffer: bytes | bytearray, start: int, end: int) -> int:
 
 
 def _length(claimed: str, headers: Mapping[str, str]) -> int:
-    if _LENGTH.fullmatch(claimed) is None:
+    if not (claimed.isdecimal() and claimed.isascii() and len(claimed) <= _LENGTH_DIGITS):
         raise _refusal(Cause.BAD_HEADER, "The content-length header must be a number of bytes, in digits alone.", headers)
     return int(claimed)
 

@@ -77,8 +77,7 @@ class TimerWheel:
         exception of a call comes out here; the calls after it stay due, so the driver says what it thinks of it and
         advances again. A time before the last one makes no calls.
         """
-        if not self._due:
-            self._collect(now_s)
+        self._collect(now_s)
         due = self._due
         while due:
             due.popleft()._make_call()
