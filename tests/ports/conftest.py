@@ -1,0 +1,91 @@
+"""Who stands behind each port. An entry here puts an implementation under the port's whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from stompgate.mail.log import LogMail
+from stompgate.ports.mail import Mail
+from stompgate.ports.relay import Relay
+from stompgate.ports.sessions import Sessions
+from stompgate.ports.store import Store
+from stompgate.relays.local import LocalHub, LocalRelay
+from stompgate.sessions.memory import MemorySessions
+from stompgate.stores.sqlite import SqliteStore
+
+
+class StoreHome(Protocol):
+    """Data that a store can be opened on, closed, and opened on again."""
+
+    async def open(self) -> Store: ...
+
+    async def close(self) -> None: ...
+
+
+class SqliteHome:
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "chat.db"
+        self._store: SqliteStore | None = None
+
+    async def open(self) -> Store:
+        await self.close()
+        store = SqliteStore(self._path, server_id="server-1")
+        await store.open()
+        self._store = store
+        return store
+
+    async def close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            await store.close()
+
+
+STORE_HOMES: dict[str, Callable[[Path], StoreHome]] = {"sqlite": SqliteHome}
+
+
+def _local_relays() -> Callable[[], Relay]:
+    hub = LocalHub()
+    return lambda: LocalRelay(hub)
+
+
+RELAY_GROUPS: dict[str, Callable[[], Callable[[], Relay]]] = {"local": _local_relays}
+SESSIONS: dict[str, Callable[[str], Sessions]] = {"memory": MemorySessions}
+MAILS: dict[str, Callable[[], Mail]] = {"log": LogMail}
+
+
+@pytest.fixture(params=STORE_HOMES)
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreHome]:
+    home = STORE_HOMES[request.param](tmp_path)
+    yield home
+    await home.close()
+
+
+@pytest.fixture
+async def store(home: StoreHome) -> Store:
+    return await home.open()
+
+
+@pytest.fixture(params=RELAY_GROUPS)
+def relay_group(request: pytest.FixtureRequest) -> Callable[[], Relay]:
+    """Makes relays that belong to one group."""
+    return RELAY_GROUPS[request.param]()
+
+
+@pytest.fixture(params=SESSIONS)
+async def sessions(request: pytest.FixtureRequest) -> AsyncIterator[Sessions]:
+    sessions = SESSIONS[request.param]("server-1")
+    await sessions.open()
+    yield sessions
+    await sessions.close()
+
+
+@pytest.fixture(params=MAILS)
+async def mail(request: pytest.FixtureRequest) -> AsyncIterator[Mail]:
+    mail = MAILS[request.param]()
+    await mail.open()
+    yield mail
+    await mail.close()
