@@ -2,8 +2,8 @@
 
 The parser is pulled: bytes are handed in whenever they come, and frames are taken out one by one when the caller can
 use them, so that a frame may wait and the version may change exactly between two frames. It must give the same frames
-and the same refusal however the bytes are cut, hold no more than one frame beyond what the caller left untaken, scan no
-byte twice on its own account, and allocate nothing because of a length that the peer claims.
+and the same refusal however the bytes are cut, never search a byte again because more have come, and allocate nothing
+because of a length that the peer claims. How much is left untaken is the caller's to bound, by ``buffered_bytes``.
 """
 
 from __future__ import annotations

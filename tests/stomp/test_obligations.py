@@ -26,6 +26,8 @@ def test_f1_a_frame_is_command_headers_blank_line_body_and_nul(version: Version)
 def test_f1_lines_may_end_with_crlf(version: Version) -> None:
     assert frame_of(b"SEND\r\ndestination:/a\r\n\r\nhello\n\n\0", version) == Frame("SEND", {"destination": "/a"}, b"hello\n\n")
     assert frame_of(b"SEND\r\ndestination:/a\n\r\n\r\n\0", version) == Frame("SEND", {"destination": "/a"}, b"\r\n")
+    assert frame_of(b"SEND\na:b\n\r\n\nx\0", version) == Frame("SEND", {"a": "b"}, b"\nx")
+    assert frame_of(b"SEND\na:b\n\n\r\nx\0", version) == Frame("SEND", {"a": "b"}, b"\r\nx")
     assert frame_of(b"DISCONNECT\r\n\r\n\0", version) == Frame("DISCONNECT")
 
 
@@ -162,6 +164,7 @@ def test_f13_the_first_of_repeated_headers_wins(version: Version) -> None:
 
 FITS = [
     b"SEND\n" + b"a:b\n" * 4 + b"\n\0",
+    b"SEND\n" + b"a:\\n\n" * 4 + b"\n\0",
     b"SEND\na:" + b"x" * 38 + b"\n\n\0",
     b"SEND\n\n" + b"x" * 114 + b"\0",
     b"SEND\ncontent-length:96\n\n" + b"x" * 94 + b"\0\0\0",
@@ -170,6 +173,7 @@ FITS = [
 ]
 PASSES = [
     b"SEND\n" + b"a:b\n" * 5 + b"\n\0",
+    b"SEND\n" + b"a:b\n" * 5,
     b"SEND\na:" + b"x" * 39 + b"\n\n\0",
     b"x" * 41,
     b"SEND\n\n" + b"x" * 115 + b"\0",

@@ -7,11 +7,11 @@ import tracemalloc
 import pytest
 
 from stompgate.model.causes import Cause
-from stompgate.stomp.frames import FrameRefusal
+from stompgate.stomp.frames import Frame, FrameRefusal
 from stompgate.stomp.parser import Limits, Parser
 from stompgate.stomp.versions import Version
 
-from .samples import byte_by_byte, read
+from .samples import SMALL, byte_by_byte, read
 
 SEND = b"SEND\ndestination:/a\nreceipt:r1\n\nhello\0"
 
@@ -34,6 +34,24 @@ def test_the_version_changes_exactly_between_two_frames() -> None:
     stream = b"CONNECT\naccept-version:1.1\n\n\0SEND\na:x\\r\n\n\0"
     assert read_switching_to_1_1([stream]) == ["CONNECT", "bad-header"]
     assert read_switching_to_1_1(byte_by_byte(stream)) == ["CONNECT", "bad-header"]
+
+
+def test_frames_in_a_row_are_the_same_cut_at_any_two_places() -> None:
+    stream = b"SEND\na:1\ncontent-length:3\n\n\0\n\0\0\r\nACK\r\nid:1\r\n\r\n\0SEND\nb:2\n\nxy\0\nSEND\nc:\\n\n\n\n\0"
+    whole = read([stream])
+    assert [type(event) for event in whole] == [Frame] * 4
+    for first in range(len(stream)):
+        for second in range(first, len(stream)):
+            assert read([stream[:first], stream[first:second], stream[second:]]) == whole
+
+
+def test_a_limit_counts_each_frame_by_itself() -> None:
+    frame = b"SEND\na:b\nc:d\n\n" + b"x" * 80 + b"\0"
+    assert len(read(byte_by_byte(frame * 30), limits=SMALL)) == 30
+    assert all(isinstance(event, Frame) for event in read(byte_by_byte(frame * 30), limits=SMALL))
+    after_it = read([frame + b"SEND\na:", b"x" * 39], limits=SMALL)
+    assert after_it == read([frame, b"SEND\na:" + b"x" * 39], limits=SMALL)
+    assert isinstance(after_it[1], tuple)
 
 
 def test_frames_wait_until_they_are_taken_while_more_bytes_come() -> None:

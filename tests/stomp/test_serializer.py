@@ -34,6 +34,7 @@ def test_a_value_is_escaped_as_its_version_can_and_the_rest_becomes_a_space(vers
     ],
 )
 def test_a_header_whose_name_a_version_cannot_express_is_left_out(version: Version, sent: list[str]) -> None:
+    assert serialize(Frame("RECEIPT", {"": "v"}), version) == b"RECEIPT\n\n\0"
     names = ["a:b", "a\nb", "a\rb", "a\0b", "a\\b", "x y", " x", "x ", ""]
     if version is V1_0:
         sent = [*sent, "a\\b"]

@@ -119,7 +119,7 @@ def test_a_call_may_schedule_again_and_is_made_again_in_a_later_advance() -> Non
 
     wheel.schedule(0.0, again)
     for turn in range(1, 4):
-        wheel.advance(10.0)
+        wheel.advance(10.07)
         assert len(made) == turn
         assert len(wheel) == 1
 
