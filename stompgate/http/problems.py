@@ -100,12 +100,12 @@ async def _framework_refused(request: Request, error: Exception) -> Response:
             refusal = Refusal(Cause.NOT_FOUND)
         case 405:
             refusal = Refusal(Cause.METHOD_NOT_ALLOWED, f"This path does not take {request.method}.")
-        case _:
-            refusal = Refusal(Cause.BAD_REQUEST, detail=str(error.detail))
+        case status:
+            refusal = Refusal(Cause.BAD_REQUEST if status < 500 else Cause.INTERNAL)
     return problem(refusal, headers=error.headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, so the server's log has the stack.
     _log.error("request failed", path=request.url.path, error=type(error).__name__)
-    return problem(Refusal(Cause.INTERNAL))
+    return problem(Refusal(Cause.INTERNAL), headers={"cache-control": "no-store"})  # this answer passes no middleware
