@@ -20,7 +20,7 @@ from .versions import Version
 
 __all__ = ["Limits", "Parser"]
 
-_EOLS: Final = re.compile(rb"(?:\r?\n)+")
+_EOLS: Final = re.compile(rb"(?:\n++|\r\n)++")
 _LENGTH_DIGITS: Final = 18
 _DEFAULT_LIMITS: Final = Limits()
 _CR: Final = 13
