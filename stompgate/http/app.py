@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from stompgate import __version__
+from stompgate.access.origins import AllowedOrigins
 
 from .chat import chat_routes
 from .debug import debug_routes
@@ -16,7 +17,6 @@ from .gate import Gate
 from .health import health_routes
 from .inquiries import inquiry_routes
 from .objects import PROBLEM_SCHEMA
-from .origins import AllowedOrigins
 from .pages import page_routes
 from .parts import HttpParts, HttpSettings
 from .problems import install_problems

@@ -9,9 +9,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stompgate.access.origins import AllowedOrigins
 from stompgate.model.causes import Cause, Refusal
 
-from .origins import AllowedOrigins
 from .problems import problem
 
 ALLOWED_METHODS = "GET, POST, DELETE, OPTIONS"
@@ -49,7 +49,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        admitted = origin is not None and self._origins.admit(origin)
+        admitted = origin is not None and self._origins.admit(origin, headers.get("host", ""))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from stompgate.access.origins import AllowedOrigins, parse_origin
 from stompgate.http.gate import Gate
-from stompgate.http.origins import AllowedOrigins, parse_origin
 from stompgate.http.parts import HttpSettings
 
 from .conftest import LEGACY, House, code_of
@@ -14,7 +14,13 @@ from .conftest import LEGACY, House, code_of
 LISTED = HttpSettings(allowed_origins=("https://app.example", "http://localhost:3000", "same-origin"))
 PREFLIGHT = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-auth-user"}
 
-ADMITTED = ["https://app.example", "https://app.example:443", "HTTPS://APP.example", "http://localhost:3000"]
+ADMITTED = [
+    "http://chat.example",
+    "https://app.example",
+    "https://app.example:443",
+    "HTTPS://APP.example",
+    "http://localhost:3000",
+]
 REFUSED = [
     "http://app.example",
     "https://app.example:8443",
@@ -24,6 +30,7 @@ REFUSED = [
     "https://app.example/path",
     "https://user@app.example",
     "http://localhost",
+    "http://chat.example:81",
     "null",
     "",
     "file://",
