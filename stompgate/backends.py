@@ -17,7 +17,10 @@ from .settings import redact_url
 
 
 class Make(Protocol):
-    """What an import string names: it makes the part, unopened, from the whole URL."""
+    """What an import string names: it makes the part, unopened, from the whole URL.
+
+    More may be given by name in times to come, so it ends in ``**others``.
+    """
 
     def __call__(self, url: str, *, server_id: str, clock: Clock) -> Any:
         """Return a part that keeps the contract of its port. Raises ``SetupError`` where the URL makes no sense to it."""
@@ -26,7 +29,7 @@ class Make(Protocol):
 class Kind(Enum):
     """What a backend can be for: the key of the settings, and the entry points and schemes of our own for it."""
 
-    STORE = ("store", "stompgate.stores", {"sqlite": "stompgate.stores.sqlite:from_url"})
+    STORE = ("store", "stompgate.stores", {"sqlite": "stompgate.stores.sqlite_url:from_url"})
     RELAY = ("relay", "stompgate.relays", {"local": "stompgate.relays.local:from_url"})
     SESSIONS = ("sessions", "stompgate.sessions", {"memory": "stompgate.sessions.memory:from_url"})
     MAIL = ("mail", "stompgate.mail", {"log": "stompgate.mail.log:from_url"})

@@ -16,7 +16,8 @@ from typing import Any, Self, TypeVar
 from stompgate.ports.part import Part, PartDown
 
 PING_DEADLINE_S = 2.0
-CLOSE_DEADLINE_S = 10.0
+# Above the adapters' own: theirs end with a reason.
+CLOSE_DEADLINE_S = 15.0
 
 PartT = TypeVar("PartT", bound=Part)
 

@@ -14,16 +14,16 @@ PACKAGE = Path(stompgate.__file__).parent
 
 # A folder, or a module at the top, by floor. Names that share a line never import each other, but for the top modules of
 # floor 5, which are one room: wiring needs the container, the daemon needs wiring.
+TOGETHER = frozenset({"settings", "config", "backends", "container", "logs", "system_clock", "portions", "wiring", "daemon"})
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"model"}),
     frozenset({"ports", "stomp", "sockjs", "timing"}),
     frozenset({"broker", "chat", "access"}),
     frozenset({"gateway"}),
     frozenset({"transports", "http", "stores", "relays", "sessions", "mail", "auth"}),
-    frozenset({"settings", "config", "container", "backends", "logs", "wiring", "daemon", "legacy"}),
+    TOGETHER | {"legacy"},
     frozenset({"cli", "client", "testing", "__main__"}),
 )
-TOGETHER = frozenset({"settings", "config", "container", "backends", "logs", "wiring", "daemon"})
 # client and testing are what the commands share; __main__ is the door to them.
 DOWN_WITHIN_A_FLOOR = {("cli", "client"), ("testing", "client"), ("__main__", "cli")}
 

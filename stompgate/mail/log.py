@@ -8,6 +8,7 @@ from __future__ import annotations
 import structlog
 
 from stompgate.model.inquiries import Inquiry
+from stompgate.ports.part import SetupError
 
 from .letter import subject_of
 
@@ -28,3 +29,10 @@ class LogMail:
 
     async def send_inquiry(self, inquiry: Inquiry) -> None:
         _log.info("inquiry", inquiry_id=inquiry.id, subject=subject_of(inquiry))
+
+
+def from_url(url: str, **_others: object) -> LogMail:
+    """Return mail that goes to the log, not opened yet. Raises ``SetupError`` if the URL says more than ``log:``."""
+    if url != "log:":
+        raise SetupError("mail: expected log: with nothing behind it")
+    return LogMail()

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from stompgate.model.records import Record
-from stompgate.ports.part import PartDown
+from stompgate.ports.part import PartDown, SetupError
 from stompgate.ports.relay import RelayListener
 
 MAX_RECORDS = 65_536
@@ -92,3 +92,10 @@ class LocalRelay:
     @property
     def is_up(self) -> bool:
         return self._is_open
+
+
+def from_url(url: str, **_others: object) -> LocalRelay:
+    """Return what ``local:`` means, not opened yet. Raises ``SetupError`` if the URL says more than that."""
+    if url != "local:":
+        raise SetupError("relay: expected local: with nothing behind it")
+    return LocalRelay()

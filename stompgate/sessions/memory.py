@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stompgate.model.sessions import Session
+from stompgate.ports.part import SetupError
 
 
 class MemorySessions:
@@ -49,3 +50,10 @@ class MemorySessions:
     async def users_by_server(self) -> Mapping[str, Sequence[str]]:
         users = self.local_users()
         return {self._server_id: users} if users else {}
+
+
+def from_url(url: str, *, server_id: str, **_others: object) -> MemorySessions:
+    """Return what ``memory:`` means, not opened yet. Raises ``SetupError`` if the URL says more than that."""
+    if url != "memory:":
+        raise SetupError("sessions: expected memory: with nothing behind it")
+    return MemorySessions(server_id)

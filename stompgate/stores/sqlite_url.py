@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from stompgate.ports.clock import Clock
 from stompgate.ports.part import SetupError
 
 from .sqlite import SqliteStore
 
 
-def from_url(url: str, *, server_id: str, clock: Clock) -> SqliteStore:  # noqa: ARG001 - every backend is made alike
+def from_url(url: str, *, server_id: str, **_others: object) -> SqliteStore:
     """Return the store that the settings mean, not opened yet. Raises ``SetupError`` if the URL names no file."""
     return SqliteStore(path_of(url), server_id=server_id)
 

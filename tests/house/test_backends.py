@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from stompgate.backends import Kind, known, objection, resolve
 from stompgate.config import Settings, SettingsError, load
 from stompgate.ports.part import SetupError
+from stompgate.stores.sqlite_url import path_of
+from stompgate.system_clock import SystemClock
 
 
 @pytest.fixture
@@ -25,10 +28,13 @@ def installed_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def test_the_backends_of_the_default_settings_can_be_imported() -> None:
+async def test_the_backends_of_the_default_settings_can_be_made() -> None:
     settings = Settings()
+    clock = SystemClock(asyncio.get_running_loop())
     for kind in Kind:
-        assert callable(resolve(kind, getattr(settings, kind.key).get_secret_value()))
+        url = getattr(settings, kind.key).get_secret_value()
+        part = resolve(kind, url)(url, server_id="s", clock=clock)
+        assert type(part).__module__.startswith(f"{kind.group}.")
 
 
 @pytest.mark.usefixtures("installed_beside")
@@ -60,3 +66,34 @@ def test_an_unknown_scheme_is_answered_with_the_known_ones_and_no_secret() -> No
         resolve(Kind.STORE, "clay://u:planted@tablet")
     with pytest.raises(SettingsError, match="option --store: expected a URL with one of the schemes sqlite:"):
         load(file=None, environment={}, options={("store",): "clay://u:planted@tablet"})
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:var/chat.db", "var/chat.db"),
+        ("sqlite:///var/lib/chat.db", "/var/lib/chat.db"),
+        ("sqlite:/var/lib/chat.db", "/var/lib/chat.db"),
+        ("sqlite:a%20b.db", "a b.db"),
+    ],
+)
+def test_the_file_of_an_sqlite_url(url: str, path: str) -> None:
+    assert path_of(url) == Path(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        (Kind.STORE, "sqlite:"),
+        (Kind.STORE, "sqlite://chat.db"),
+        (Kind.STORE, "sqlite:folder/"),
+        (Kind.STORE, "sqlite:chat.db?mode=ro"),
+        (Kind.RELAY, "local://host"),
+        (Kind.SESSIONS, "memory:1"),
+        (Kind.MAIL, "log:file"),
+    ],
+)
+async def test_a_url_that_makes_no_sense_to_its_backend_is_refused_with_what_was_expected(kind: Kind, url: str) -> None:
+    clock = SystemClock(asyncio.get_running_loop())
+    with pytest.raises(SetupError, match=f"{kind.key}: expected {url.partition(':')[0]}:"):
+        resolve(kind, url)(url, server_id="s", clock=clock)
