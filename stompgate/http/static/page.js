@@ -10,6 +10,7 @@ import { speak, spoken, text, troubleText } from './texts.js';
 const NEAR_EDGE_PX = 80;
 const ROOMS_EVERY_MS = 15_000;
 const AVATAR_HUES = 12;
+const OVER_WHEN_ONLINE = ['unreachable', 'server-stopping', 'slow-consumer', 'too-many-connections', 'heartbeat-lost'];
 
 /** @param {string} id @returns {any} the element of this page with that id */
 const $ = (id) => document.getElementById(id);
@@ -72,11 +73,14 @@ function showConnection() {
   $('connection').dataset.state = state;
   $('connection-text').textContent = text(state);
   $('retry-now').hidden = state !== 'offline' || !chat;
-  if (state === 'online') void readRooms();
+  if (state !== 'online') return;
+  if (OVER_WHEN_ONLINE.includes($('trouble').dataset.code)) $('trouble').hidden = true;
+  void readRooms();
 }
 
 /** @param {string} code @param {string} words */
 function showTrouble(code, words) {
+  $('trouble').dataset.code = code;
   $('trouble-text').textContent = troubleText(code, words);
   $('trouble').hidden = false;
 }
@@ -298,9 +302,12 @@ function listen() {
     if ($('scroll').scrollTop < NEAR_EDGE_PX) void chat?.loadOlder();
   });
   $('switch-user').addEventListener('click', () => $('who').showModal());
-  $('who-form').addEventListener('submit', () => {
+  $('who-form').addEventListener('submit', (event) => {
     const user = $('who-user').value.trim();
-    if (!user) return;
+    if (!user) {
+      event.preventDefault();
+      return;
+    }
     const url = new URL(location.href);
     url.search = '';
     history.replaceState(null, '', url);

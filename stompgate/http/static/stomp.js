@@ -67,7 +67,9 @@ export class StompConnection {
     this.receipts = new Map();
     this.receiptCount = 0;
     this.failures = 0;
-    this.retryAt = 0; // when the next attempt is due, for the page to tell
+    this.heardAt = 0;
+    this.wroteAt = 0;
+    this.beatMs = 0;
     this.timers = new Set();
     this.stopped = true;
   }
@@ -208,9 +210,7 @@ export class StompConnection {
     for (const receipt of [...this.receipts.keys()]) this.#settle(receipt)?.reject(new Refused(reason));
     if (!this.stopped) {
       const ceiling = Math.min(BACK_OFF_TO_MS, BACK_OFF_FROM_MS * 2 ** this.failures++);
-      const delayMs = ceiling * (0.5 + Math.random() / 2);
-      this.retryAt = Date.now() + delayMs;
-      this.#after(delayMs, () => this.#open());
+      this.#after(ceiling * (0.5 + Math.random() / 2), () => this.#open());
     }
     this.#become('offline');
   }

@@ -48,6 +48,8 @@ const TEXTS = {
     'slow-consumer': 'The connection was too slow and is made again.',
     'server-stopping': 'The server restarts; the page comes back by itself.',
     'too-many-connections': 'The server is full at the moment.',
+    'heartbeat-lost': 'The server heard nothing from this page for too long.',
+    'bad-request': 'The server cannot use this as it was entered.',
   },
   ko: {
     title: '채팅 체험',
@@ -94,6 +96,8 @@ const TEXTS = {
     'slow-consumer': '연결이 너무 느려 다시 연결합니다.',
     'server-stopping': '서버를 다시 시작하고 있습니다. 곧 저절로 연결됩니다.',
     'too-many-connections': '지금은 서버에 자리가 없습니다.',
+    'heartbeat-lost': '이 페이지에서 너무 오래 신호가 없었습니다.',
+    'bad-request': '입력한 내용을 서버가 처리할 수 없습니다.',
   },
 };
 
@@ -117,5 +121,7 @@ export function text(key) {
 
 /** @param {string} code of a problem or ERROR @param {string} words the server's own, for a code without a text here */
 export function troubleText(code, words) {
-  return TEXTS[language][code] ?? (words || code);
+  const known = TEXTS[language][code];
+  if (code === 'bad-request') return `${known} (${words})`; // which field, only the server knows
+  return known ?? (words || code);
 }
