@@ -24,8 +24,5 @@ class HeaderAuthenticator:
                 return ANONYMOUS
             raise Refusal(Cause.IDENTITY_REQUIRED, "CONNECT must have the header sender: the id of the user.")
         if len(user) > USER_LIMIT_CHARS or not user.isprintable():
-            raise Refusal(
-                Cause.BAD_HEADER,
-                f"The header sender must have 1 to {USER_LIMIT_CHARS} characters, none of them control characters.",
-            )
+            raise Refusal(Cause.BAD_HEADER, f"The header sender takes 1 to {USER_LIMIT_CHARS} printable characters.")
         return Identity(user)

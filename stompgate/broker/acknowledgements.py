@@ -31,7 +31,7 @@ class Unacknowledged:
         self._waiting[ack_id] = None
 
     def settle(self, ack_id: str) -> int:
-        """Settle a message, in ``client`` mode with all before it. Returns how many that were, 0 for an id that does not wait."""
+        """Settle a message, in ``client`` mode with all before it. Returns how many; 0 for an id that does not wait."""
         if ack_id not in self._waiting:
             return 0
         if not self._cumulative:
@@ -44,6 +44,9 @@ class Unacknowledged:
             settled += 1
             if oldest == ack_id:
                 return settled
+
+    def __contains__(self, ack_id: object) -> bool:
+        return ack_id in self._waiting
 
     def __len__(self) -> int:
         return len(self._waiting)

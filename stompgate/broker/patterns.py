@@ -1,4 +1,6 @@
-"""Ant-style destination patterns: ``?`` one character, ``*`` any characters of one segment, ``**`` any segments, ``{name}`` one segment.
+"""Ant-style destination patterns.
+
+``?`` is one character, ``*`` any characters of one segment, ``**`` any segments, ``{name}`` one segment.
 
 They are matched by hand in linear steps. No regular expression is ever made from a client's text, so no pattern can make
 the server think for long (CVE-2018-1257).
@@ -17,7 +19,7 @@ def has_wildcard(destination: str) -> bool:
 
 
 class Pattern:
-    """A pattern made ready for matching. Raises ``Refusal`` (BAD_DESTINATION) for braces that do not enclose a whole segment."""
+    """A pattern made ready for matching. Raises ``Refusal`` (BAD_DESTINATION) for braces around less than a segment."""
 
     __slots__ = ("_segments", "text")
 

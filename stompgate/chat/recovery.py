@@ -67,7 +67,7 @@ class Recovery:
         self._limits = limits
 
     async def begin(self, feed: Feed, follower: Follower, since: str | None) -> Begun:
-        """Bring a new follower of an acquired feed into the live set, replaying what came after ``since`` where that is whole."""
+        """Bring a new follower of an acquired feed into the live set, after what came since ``since`` if that is whole."""
         await self._feeds.ready(feed)
         recovered = None
         if since is not None:

@@ -9,6 +9,7 @@ import orjson
 
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.messages import ChatMessage
+from stompgate.model.records import ForeignRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class Wire:
     def history_entry(self, message: ChatMessage) -> bytes:
         """One entry of a history: the body's fields, then ``position``."""
         return orjson.dumps({**self._fields(message), "position": message.position})
+
+    def foreign_body(self, record: ForeignRecord) -> bytes:
+        """The body of the MESSAGE for a record of another program: the old four fields, nothing of ours."""
+        fields = {"roomUUID": record.room, "sender": record.sender, "content": record.content, "timestamp": record.timestamp}
+        return orjson.dumps(fields)
 
     def _fields(self, message: ChatMessage) -> dict[str, object]:
         return {

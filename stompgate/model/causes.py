@@ -120,3 +120,13 @@ class Refusal(Exception):
         self.cause = cause
         self.explanation = explanation or cause.text
         self.detail = detail
+
+    def problem(self) -> dict[str, object]:
+        """The refusal as the members of a problem document (RFC 9457)."""
+        return {
+            "type": f"urn:stompgate:problem:{self.cause.code}",
+            "title": self.cause.text,
+            "status": self.cause.http_status,
+            "detail": self.explanation,
+            "code": self.cause.code,
+        }

@@ -38,8 +38,9 @@ class RoomChanged:
 class BrokerRecord:
     """A message to a destination that is not stored.
 
-    ``origin`` is the epoch of the server that took it in, ``counter`` its number there: a repeat has the same two.
-    ``headers`` are the sender's own, in their order, without those that the server sets.
+    ``origin`` is the epoch of the server that took it in, ``counter`` its number there, rising. ``partition`` is the lane
+    of the relay that it came by, within which one origin's records keep their order but for repeats. ``headers`` are the
+    sender's own, in their order, without those that the server sets.
     """
 
     origin: str
@@ -48,6 +49,7 @@ class BrokerRecord:
     destination: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    partition: int = 0
 
 
 Record = ChatRecord | ForeignRecord | RoomChanged | BrokerRecord

@@ -9,7 +9,7 @@ class Part(Protocol):
     """A piece with a life: the container opens parts in order, pings them for the health page, and closes them in reverse."""
 
     async def open(self) -> None:
-        """Make ready for use. Raises ``SetupError`` with a sentence for the operator where that cannot succeed as things are."""
+        """Make ready for use. Raises ``SetupError`` with a sentence for the operator where that cannot succeed."""
 
     async def close(self) -> None:
         """Finish what was accepted, within a bounded time, and let go of everything. Called once, after a successful open."""

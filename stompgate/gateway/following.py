@@ -1,0 +1,116 @@
+"""Following a room: a subscription's way into the live set, and back into it when it fell behind.
+
+Its reads run in a task of its own, which ends with the subscription; everything it owns is let go in ``end``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stompgate.chat.recovery import Begun
+from stompgate.model.causes import Cause, Refusal
+from stompgate.model.destinations import Destination
+from stompgate.model.messages import ChatMessage
+from stompgate.ports.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from .gate import Gate
+    from .subscriptions import Subscription
+
+
+class Following:
+    """Recovery's ``Follower`` for one subscription."""
+
+    __slots__ = ("_destination", "_feed", "_gate", "_members_version", "_subscription", "_task")
+
+    def __init__(self, gate: Gate, subscription: Subscription, destination: Destination) -> None:
+        self._gate = gate
+        self._subscription = subscription
+        self._destination = destination
+        self._feed = gate.feeds.acquire(destination.room)
+        self._members_version = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, since: str | None, receipt_id: str | None, done: Callable[[Begun], None]) -> None:
+        """Find out whether the peer may, catch up if it comes back, and join; then ``done``. A refusal goes to the peer."""
+        self._run(self._begin(since, done), receipt_id)
+
+    def catch_up(self) -> None:
+        """Leave the live set and come back to it when nothing is missing."""
+        self._gate.router.discard(self._subscription)
+        if self._task is None:
+            self._run(self._gate.recovery.catch_up(self._feed, self))
+
+    def end(self) -> None:
+        """Stop, whatever is going on."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._gate.feeds.release(self._feed)
+
+    # What recovery asks and does
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last message given."""
+        return self._subscription.last_seq
+
+    def begin_after(self, seq: int) -> None:
+        """Set ``last_seq``."""
+        self._subscription.last_seq = seq
+
+    def give(self, message: ChatMessage) -> None:
+        """Send one message to this peer alone."""
+        self._gate.delivery.give(message, self._subscription)
+
+    def drained(self) -> Awaitable[None] | None:
+        """Wait for the peer where it does not keep up."""
+        return self._subscription.outbox.drained()
+
+    def may_receive(self, members_version: int) -> Awaitable[None] | None:
+        """Check again where the members have changed since the last check."""
+        if members_version <= self._members_version:
+            return None
+        return self._check()
+
+    def join(self) -> None:
+        """Enter the live set."""
+        self._gate.router.add(self._subscription)
+
+    # The task
+
+    def _run(self, work: Coroutine[None, None, None], receipt_id: str | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"follow {self._destination.room}")
+        self._task = task
+        task.add_done_callback(partial(self._ended, receipt_id))
+
+    def _ended(self, receipt_id: str | None, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._subscription.peer.end_subscription(self._subscription)
+            self._subscription.peer.fail(_as_refusal(error), receipt_id)
+
+    async def _begin(self, since: str | None, done: Callable[[Begun], None]) -> None:
+        await self._check()
+        done(await self._gate.recovery.begin(self._feed, self, since))
+
+    async def _check(self) -> None:
+        identity = self._subscription.peer.identity
+        waiting = self._gate.authoriser.may_subscribe(identity, self._destination)
+        if waiting is not None:
+            await waiting
+        members = self._gate.rooms.known(self._destination.room)
+        self._members_version = members.version if members is not None else 0
+
+
+def _as_refusal(error: BaseException) -> BaseException:
+    if isinstance(error, StoreUnavailable):
+        return Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
+    return error

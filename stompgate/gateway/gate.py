@@ -1,0 +1,110 @@
+"""The gate: everything a peer's frames may need, in one place, and the peers themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stompgate.broker.router import Router
+from stompgate.chat.feeds import Feeds
+from stompgate.chat.intake import Intake
+from stompgate.chat.recovery import Recovery
+from stompgate.chat.rooms import Rooms
+from stompgate.model.causes import Cause
+from stompgate.ports.auth import Authenticator, Authoriser
+from stompgate.ports.clock import Clock
+from stompgate.ports.sessions import Sessions
+from stompgate.stomp.heartbeats import HeartBeat
+from stompgate.stomp.parser import Limits
+from stompgate.timing.wheel import TimerWheel
+
+from .delivery import Delivery
+from .link import Link
+from .peer import Peer
+from .subscriptions import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What the settings say about peers. ``epoch`` names this life of this server."""
+
+    server_id: str
+    epoch: str
+    advertised_host: str
+    advertised_port: int
+    product: str
+    frame_limits: Limits
+    heart_beat: HeartBeat
+    heart_beat_grace_factor: float
+    heart_beat_grace_floor_s: float
+    names_server: bool
+    before_connect_bytes: int
+    first_frame_s: float
+    sends_in_flight: int
+    unread_bytes: int
+    frames_per_turn: int
+    subscriptions: int
+    unacknowledged: int
+    content_chars: int
+    closing_grace_s: float
+
+
+@dataclass(slots=True)
+class GateCounters:
+    """Plain counts since the start, read by whoever shows them."""
+
+    connections: int = 0
+    frames: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """The collaborators of every peer, and the peers that are connected now."""
+
+    settings: GateSettings
+    clock: Clock
+    wheel: TimerWheel
+    loop: asyncio.AbstractEventLoop
+    authenticator: Authenticator
+    authoriser: Authoriser
+    rooms: Rooms
+    intake: Intake
+    feeds: Feeds
+    recovery: Recovery
+    sessions: Sessions
+    router: Router[Subscription]
+    delivery: Delivery
+    closed_log: Callable[[Peer, Cause], None]
+
+    peers: set[Peer] = field(init=False, default_factory=set)
+    counters: GateCounters = field(init=False, default_factory=GateCounters)
+    closes: Counter[Cause] = field(init=False, default_factory=Counter)
+    empty: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    def attach(self, link: Link) -> Peer:
+        """Make the peer for a new connection."""
+        return Peer(self, link)
+
+    @property
+    def connected(self) -> int:
+        """How many connections there are now."""
+        return len(self.peers)
+
+    def left(self, peer: Peer, cause: Cause) -> None:
+        """A connection is gone."""
+        self.peers.discard(peer)
+        self.closes[cause] += 1
+        self.closed_log(peer, cause)
+        if not self.peers:
+            self.empty.set()
+
+    def close_all(self, cause: Cause) -> None:
+        """Close every connection; ``empty`` is set when the last has gone."""
+        if self.peers:
+            self.empty.clear()
+        else:
+            self.empty.set()
+        for peer in list(self.peers):
+            peer.close(cause)

@@ -1,0 +1,57 @@
+"""The seam between a connection's bytes and the gateway: what a transport hands to a peer, and takes from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from stompgate.model.causes import Cause
+
+
+class Framing(Protocol):
+    """How a STOMP frame looks on a kind of wire. One object for all connections of that kind: it is compared by identity."""
+
+    def wrap(self, frame: bytes, *, is_text: bool) -> bytes:
+        """The bytes of one frame, or of a heart-beat, as every such connection sends them. ``is_text``: it is UTF-8."""
+
+
+class Outbox(Protocol):
+    """What waits to be sent on one connection, bounded in bytes and time."""
+
+    @property
+    def last_sent_s(self) -> float:
+        """When something was last handed to the socket, monotonic seconds."""
+
+    def offer(self, data: bytes) -> None:
+        """Send wrapped bytes soon, in order, together with what else comes in this turn of the loop. Never raises."""
+
+    def drained(self) -> Awaitable[None] | None:
+        """None if the peer keeps up, else an awaitable that ends when it does again, or never will."""
+
+
+class Link(Protocol):
+    """One connection as the gateway sees it."""
+
+    @property
+    def framing(self) -> Framing:
+        """How frames look on it."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be sent."""
+
+    @property
+    def last_received_s(self) -> float:
+        """When anything last came, monotonic seconds."""
+
+    def close(self, cause: Cause) -> None:
+        """Send what was offered, then close with the cause's code. The peer's ``lost`` follows. Closing again does nothing."""
+
+    def pause_reading(self) -> None:
+        """Take no more bytes for now."""
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+
+    def describe(self) -> str:
+        """The remote address, for the log."""

@@ -1,0 +1,276 @@
+"""A peer: one STOMP connection, whatever it comes by.
+
+It pulls frames from its parser and lets each take effect before the next. What must wait holds those behind it in the
+parser's buffer; past a bound the transport stops reading. A refusal is an ERROR and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+
+from stompgate.model.causes import Cause, Refusal
+from stompgate.model.sessions import ANONYMOUS, Identity, Session
+from stompgate.stomp import answers
+from stompgate.stomp.frames import Frame, FrameRefusal
+from stompgate.stomp.heartbeats import Agreement
+from stompgate.stomp.parser import Parser
+from stompgate.stomp.serializer import serialize
+from stompgate.stomp.states import State
+from stompgate.stomp.versions import Version
+from stompgate.timing.wheel import Entry
+
+from .frames import handle
+from .heartbeats import HeartBeats
+
+if TYPE_CHECKING:
+    from .gate import Gate
+    from .link import Link
+    from .subscriptions import Subscription
+
+_log = structlog.get_logger(__name__)
+
+
+class Peer:
+    """One connection's state. The transport calls ``receive_bytes`` and ``lost``; everything else is the gateway's."""
+
+    __slots__ = (
+        "_first_frame",
+        "_heart_beats",
+        "_holding",
+        "_holds",
+        "_parser",
+        "_settled",
+        "cause",
+        "gate",
+        "identity",
+        "in_flight",
+        "is_gone",
+        "is_reading_paused",
+        "link",
+        "opened_s",
+        "session",
+        "state",
+        "subscriptions",
+        "unacknowledged",
+    )
+
+    def __init__(self, gate: Gate, link: Link) -> None:
+        self.gate = gate
+        self.link = link
+        self.state = State.AWAITING_CONNECT
+        self.identity: Identity = ANONYMOUS
+        self.session: Session | None = None
+        self.subscriptions: dict[str, Subscription] | None = None
+        self.in_flight = 0
+        self.unacknowledged = 0
+        self.is_gone = False
+        self.is_reading_paused = False
+        self.cause: Cause | None = None
+        self.opened_s = gate.clock.monotonic()
+        self._parser = Parser(gate.settings.frame_limits)
+        self._holds = False  # nothing is pulled
+        self._holding: asyncio.Task[None] | None = None
+        self._settled: asyncio.Future[None] | None = None
+        self._heart_beats: HeartBeats | None = None
+        first_frame_s = self.opened_s + gate.settings.first_frame_s
+        self._first_frame: Entry | None = gate.wheel.schedule(first_frame_s, self._first_frame_late)
+        gate.peers.add(self)
+        gate.counters.connections += 1
+
+    @property
+    def version(self) -> Version:
+        """The version that this connection speaks; 1.2 until one is chosen."""
+        return self._parser.version
+
+    # What the transport tells
+
+    def receive_bytes(self, data: bytes) -> None:
+        """Bytes of the STOMP stream came in."""
+        if self.state is State.CLOSING:
+            return
+        self._parser.receive_bytes(data)
+        if not self._holds:
+            self._pull()
+        elif self._parser.buffered_bytes > self.gate.settings.unread_bytes and not self.is_reading_paused:
+            self.is_reading_paused = True
+            self.link.pause_reading()
+
+    def lost(self, cause: Cause) -> None:
+        """The connection is gone. What was received still takes effect; nothing is sent any more. Called once."""
+        self.is_gone = True
+        self.cause = self.cause or cause
+        self._stop_timers()
+        self.end_subscriptions()
+        if self.session is not None:
+            self.gate.sessions.closed(self.session.id)
+        self.gate.left(self, self.cause)
+
+    # What frames do
+
+    def connected(self, version: Version, identity: Identity, agreement: Agreement) -> None:
+        """CONNECT was accepted."""
+        self._parser.version = version
+        self.identity = identity
+        self.state = State.CONNECTED
+        if self._first_frame is not None:
+            self._first_frame.cancel()
+            self._first_frame = None
+        if agreement.send_every_s or agreement.expect_every_s:
+            self._heart_beats = HeartBeats(self, agreement)
+            self._heart_beats.start()
+
+    def send(self, frame: Frame) -> None:
+        """Send one frame to this peer alone."""
+        if not self.is_gone:
+            self.link.outbox.offer(self.link.framing.wrap(serialize(frame, self.version), is_text=True))
+
+    def receipt(self, receipt_id: str | None, headers: Mapping[str, str] | None = None) -> None:
+        """Send the RECEIPT that a frame asked for, if it did."""
+        if receipt_id is not None and self.state is not State.CLOSING:
+            self.send(answers.receipt(receipt_id, headers))
+
+    def settled(self) -> Awaitable[None] | None:
+        """None if every SEND is answered, else an awaitable that ends when they are."""
+        if not self.in_flight:
+            return None
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+        return self._settled
+
+    def answered(self) -> None:
+        """The store has answered one SEND."""
+        self.in_flight -= 1
+        if not self.in_flight and self._settled is not None:
+            self._settled.set_result(None)
+            self._settled = None
+        if self._holds and self._holding is None:
+            self._go_on()
+
+    def owe_ack(self) -> None:
+        """One more message waits for this peer's ACK."""
+        self.unacknowledged += 1
+        if self.unacknowledged == self.gate.settings.unacknowledged + 1:
+            self.gate.loop.call_soon(self.fail, Refusal(Cause.TOO_MANY_UNACKED))
+
+    def end_subscription(self, subscription: Subscription) -> None:
+        """End one subscription; its unacknowledged messages are settled by that."""
+        if not subscription.is_live:
+            return
+        if self.subscriptions is not None:
+            self.subscriptions.pop(subscription.key, None)
+        self.gate.router.discard(subscription)
+        if subscription.unacknowledged is not None:
+            self.unacknowledged -= len(subscription.unacknowledged)
+        subscription.end()
+
+    def end_subscriptions(self) -> None:
+        """End all of them."""
+        for subscription in list(self.subscriptions.values()) if self.subscriptions else ():
+            self.end_subscription(subscription)
+
+    # How it ends
+
+    def fail(self, error: BaseException, receipt_id: str | None = None) -> None:
+        """Send ERROR and close (STOMP 1.2, ERROR). What is no ``Refusal`` is the server's mistake, and logged."""
+        if self.state is State.CLOSING:
+            return
+        if not isinstance(error, Refusal):
+            _log.error("a frame could not be handled", peer=self.link.describe(), exc_info=error)
+            error = Refusal(Cause.INTERNAL)
+        if error.detail:
+            _log.info("refused", cause=error.cause.code, detail=error.detail, user=self.identity.user)
+        headers = {"version": "1.0,1.1,1.2"} if error.cause is Cause.NO_COMMON_VERSION else None
+        self.send(answers.error(error.cause, error.explanation, receipt_id, headers))
+        self.close(error.cause)
+
+    def close(self, cause: Cause) -> None:
+        """Close without ERROR."""
+        if self.state is State.CLOSING:
+            return
+        self.cause = cause
+        self.leave()
+        self.link.close(cause)
+
+    def leave(self) -> None:
+        """Take no more frames, and give nothing more. Held frames are dropped, answers still on the way are not sent."""
+        self.state = State.CLOSING
+        self._parser.discard()
+        self._stop_timers()
+        self.end_subscriptions()
+        if self.is_reading_paused:
+            self.is_reading_paused = False
+            self.link.resume_reading()  # to see the peer go
+
+    # Pulling frames
+
+    def _pull(self) -> None:
+        """Let frames take effect until there are none, one must wait, or it is others' turn."""
+        turns = self.gate.settings.frames_per_turn
+        frame: Frame | None = None
+        try:
+            while (frame := self._parser.next_frame()) is not None:
+                self.gate.counters.frames += 1
+                waiting = handle(self, frame)
+                if waiting is not None:
+                    self._holds = True
+                    self._holding = asyncio.get_running_loop().create_task(self._hold(waiting, frame), name="peer holds")
+                    return
+                if self.in_flight >= self.gate.settings.sends_in_flight:
+                    self._holds = True  # until one is answered
+                    return
+                turns -= 1
+                if not turns:
+                    self._holds = True
+                    self.gate.loop.call_soon(self._go_on)
+                    return
+        except FrameRefusal as refusal:
+            self.fail(refusal, refusal.receipt)
+        except Refusal as refusal:
+            self.fail(refusal, frame.headers.get("receipt") if frame is not None else None)
+        except Exception as error:  # the one broad one: a mistake of ours costs this connection alone
+            self.fail(error)
+        else:
+            self._check_before_connect()
+
+    async def _hold(self, waiting: Awaitable[None], frame: Frame) -> None:
+        try:
+            await waiting
+        except Refusal as refusal:
+            self.fail(refusal, frame.headers.get("receipt"))
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self._holding = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Pull again after a wait."""
+        if self._holding is not None:
+            return
+        self._holds = False
+        if self.state is State.CLOSING:
+            return
+        if self.is_reading_paused:
+            self.is_reading_paused = False
+            self.link.resume_reading()
+        self._pull()
+
+    def _check_before_connect(self) -> None:
+        limit = self.gate.settings.before_connect_bytes
+        if self.state is State.AWAITING_CONNECT and self._parser.buffered_bytes > limit:
+            self.fail(Refusal(Cause.FRAME_TOO_LARGE, f"CONNECT may have {limit} bytes at most."))
+
+    def _first_frame_late(self) -> None:
+        self.fail(Refusal(Cause.FIRST_FRAME_LATE))
+
+    def _stop_timers(self) -> None:
+        if self._first_frame is not None:
+            self._first_frame.cancel()
+            self._first_frame = None
+        if self._heart_beats is not None:
+            self._heart_beats.stop()
+            self._heart_beats = None

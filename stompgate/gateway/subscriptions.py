@@ -1,0 +1,90 @@
+"""A subscription: which peer gets what, in which bytes. The router groups those that can share them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, NamedTuple
+
+from stompgate.broker.acknowledgements import AckMode, Unacknowledged
+from stompgate.model.causes import Cause, Refusal
+from stompgate.stomp.serializer import MessageTemplate, subscription_line
+from stompgate.stomp.versions import Version
+
+from .link import Framing
+
+if TYPE_CHECKING:
+    from .following import Following
+    from .peer import Peer
+
+_MESSAGE_ID_CHARS = 36
+
+
+class Encoding(NamedTuple):
+    """What must be equal for two subscriptions to take the very same bytes."""
+
+    framing: Framing
+    version: Version
+    line: bytes
+
+
+BY_HAND = "by hand"
+"""The encoding of subscriptions that acknowledge by hand: each of their messages is its own."""
+
+
+class Subscription:
+    """One SUBSCRIBE of one peer.
+
+    ``last_seq`` is the number of the last message given, for rooms. ``following`` is set for rooms: how it catches up.
+    """
+
+    __slots__ = ("destination", "encoding", "following", "id", "is_live", "last_seq", "outbox", "peer", "unacknowledged")
+
+    def __init__(self, peer: Peer, subscription_id: str | None, destination: str, mode: AckMode) -> None:
+        self.peer = peer
+        self.id = subscription_id
+        self.destination = destination
+        self.outbox = peer.link.outbox
+        self.is_live = True
+        self.last_seq = 0
+        self.following: Following | None = None
+        self.unacknowledged = None if mode is AckMode.AUTO else Unacknowledged(mode)
+        line = b"" if subscription_id is None else subscription_line(subscription_id, peer.version)
+        shared = Encoding(peer.link.framing, peer.version, line)
+        self.encoding: Hashable = shared if self.unacknowledged is None else BY_HAND
+
+    @property
+    def key(self) -> str:
+        """What UNSUBSCRIBE names it by: its id, or in 1.0 without one its destination."""
+        return self.destination if self.id is None else self.id
+
+    def encode(self, template: MessageTemplate, message_id: str, *, is_text: bool) -> bytes:
+        """The bytes of a message for this subscription alone, which owes an ACK for it from now on if it gives one by hand."""
+        ack = None
+        if self.unacknowledged is not None:
+            self.unacknowledged.give(message_id)
+            self.peer.owe_ack()
+            ack = f"{message_id}@{self.id}" if self.peer.version is Version.V1_2 else None
+        return self.peer.link.framing.wrap(template.for_subscription(self.id, ack), is_text=is_text)
+
+    def catch_up(self) -> None:
+        """A message came that is not the next one."""
+        if self.following is not None:
+            self.following.catch_up()
+
+    def end(self) -> None:
+        """Receive nothing more."""
+        self.is_live = False
+        if self.following is not None:
+            self.following.end()
+
+    def settle(self, message_id: str) -> int:
+        """Take an ACK or NACK. Returns how many messages it settled. Raises ``Refusal`` (UNKNOWN_ACK)."""
+        settled = self.unacknowledged.settle(message_id) if self.unacknowledged is not None else 0
+        if not settled:
+            raise Refusal(Cause.UNKNOWN_ACK, "ACK and NACK name a message that was delivered here and not acknowledged yet.")
+        return settled
+
+
+def split_ack(ack: str) -> tuple[str, str]:
+    """The message id and the subscription id of a MESSAGE's ``ack`` header (1.2)."""
+    return ack[:_MESSAGE_ID_CHARS], ack[_MESSAGE_ID_CHARS + 1 :]

@@ -1,0 +1,95 @@
+"""The settings cut into portions: each part of the program is handed its own values, in its own terms, and no more."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from stompgate import __version__
+from stompgate.chat.feeds import FeedLimits
+from stompgate.chat.intake import IntakeLimits
+from stompgate.chat.recovery import RecoveryLimits
+from stompgate.gateway.gate import GateSettings
+from stompgate.http import parts as http
+from stompgate.stomp.heartbeats import HeartBeat
+from stompgate.stomp.parser import Limits
+from stompgate.transports.listener import ListenLimits
+from stompgate.transports.outbox import OutboxLimits
+from stompgate.transports.websocket import WebSocketLimits
+
+from .settings import EVERYONE, Chat, Connections, Listen, Settings, WebSocket
+
+
+def feed_limits(chat: Chat) -> FeedLimits:
+    """For ``chat.feeds``."""
+    return FeedLimits(
+        ring_messages=chat.ring_messages,
+        held_messages=chat.held_messages,
+        page_messages=chat.page_messages,
+        gap_wait_s=chat.gap_wait_ms / 1000,
+        compare_every_s=chat.compare_every_s,
+        compare_every_down_s=chat.compare_every_down_s,
+    )
+
+
+def intake_limits(chat: Chat) -> IntakeLimits:
+    """For ``chat.intake``."""
+    return IntakeLimits(
+        group_rows=chat.group_limit_rows, group_bytes=chat.group_limit_bytes, waiting_rows=chat.waiting_limit_rows
+    )
+
+
+def recovery_limits(chat: Chat) -> RecoveryLimits:
+    """For ``chat.recovery``."""
+    return RecoveryLimits(missed_messages=chat.catch_up_limit_messages, page_messages=chat.page_messages)
+
+
+def gate_settings(settings: Settings, epoch: str) -> GateSettings:
+    """For ``gateway``. The advertised port is the listener's to say, once it has one."""
+    stomp, connections = settings.stomp, settings.connections
+    return GateSettings(
+        server_id=settings.server_id,
+        epoch=epoch,
+        advertised_host=settings.listen.host or "localhost",
+        advertised_port=settings.listen.port,
+        product=f"stompgate/{__version__}",
+        frame_limits=Limits(stomp.frame_limit_bytes, stomp.header_line_limit_bytes, stomp.headers_limit),
+        heart_beat=HeartBeat(stomp.heart_beat_send_ms, stomp.heart_beat_receive_ms),
+        heart_beat_grace_factor=stomp.heart_beat_grace_factor,
+        heart_beat_grace_floor_s=stomp.heart_beat_grace_floor_s,
+        names_server=stomp.server_header,
+        before_connect_bytes=stomp.before_connect_limit_bytes,
+        first_frame_s=stomp.first_frame_timeout_s,
+        sends_in_flight=connections.sends_in_flight,
+        unread_bytes=connections.unread_limit_bytes,
+        frames_per_turn=connections.frames_per_turn,
+        subscriptions=connections.subscriptions,
+        unacknowledged=connections.unacknowledged,
+        content_chars=settings.chat.content_limit_chars,
+        closing_grace_s=connections.closing_grace_s,
+    )
+
+
+def http_settings(settings: Settings) -> http.HttpSettings:
+    """For ``http``."""
+    operators = settings.http.operators
+    return http.HttpSettings(
+        operators=http.EVERYONE if EVERYONE in operators else tuple(ip_network(network) for network in operators),
+        history_needs_user=settings.http.history_needs_user,
+        allowed_origins=settings.listen.allowed_origins,
+        body_limit_bytes=settings.http.body_limit_bytes,
+    )
+
+
+def listen_limits(listen: Listen, connections: int) -> ListenLimits:
+    """For ``transports.listener``. ``connections``: how many there may be."""
+    return ListenLimits(listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog)
+
+
+def websocket_limits(websocket: WebSocket) -> WebSocketLimits:
+    """For ``transports.websocket``."""
+    return WebSocketLimits(websocket.message_limit_bytes, websocket.close_timeout_s)
+
+
+def send_limits(connections: Connections) -> OutboxLimits:
+    """For ``transports.outbox``."""
+    return OutboxLimits(connections.outbox_limit_bytes, connections.outbox_time_limit_s)

@@ -1,0 +1,70 @@
+"""The opening handshake of a WebSocket (RFC 6455 section 4.2): the head of a request in, the answer out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from stompgate.access.origins import AllowedOrigins
+from stompgate.model.causes import Cause, Refusal
+from stompgate.stomp.versions import choose_subprotocol
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The answer to an upgrade request. ``is_open``: from here on the connection speaks WebSocket; else it is to be closed."""
+
+    answer: bytes
+    is_open: bool
+
+
+class Doorman:
+    """Says who may open a WebSocket: on which paths, and from pages of which origins."""
+
+    def __init__(self, paths: Sequence[str], origins: AllowedOrigins) -> None:
+        self._paths = frozenset(paths)
+        self._origins = origins
+
+    def answer(self, head: bytes) -> Handshake:
+        """Answer the complete head of an upgrade request."""
+        protocol = ServerProtocol(select_subprotocol=_select_subprotocol)
+        protocol.receive_data(head)
+        events = protocol.events_received()
+        if events and isinstance(events[0], Request):
+            request = events[0]
+            try:
+                self._check(request)
+            except Refusal as refusal:
+                protocol.send_response(refused(refusal))
+            else:
+                protocol.send_response(protocol.accept(request))
+        return Handshake(b"".join(protocol.data_to_send()), protocol.state is State.OPEN)
+
+    def _check(self, request: Request) -> None:
+        if request.path.partition("?")[0] not in self._paths:
+            raise Refusal(Cause.NOT_FOUND, f"WebSockets are served at {', '.join(sorted(self._paths))}.")
+        origins = request.headers.get_all("Origin")
+        host = ",".join(request.headers.get_all("Host"))
+        if len(origins) > 1 or (origins and not self._origins.admit(origins[0], host)):
+            raise Refusal(Cause.ORIGIN_REFUSED)
+
+
+def refused(refusal: Refusal) -> Response:
+    """A refusal as an HTTP response with a problem document (RFC 9457), after which the connection is closed."""
+    body = orjson.dumps(refusal.problem())
+    headers = Headers([("Connection", "close"), ("Content-Length", str(len(body)))])
+    headers["Content-Type"] = "application/problem+json"
+    status = refusal.cause.http_status
+    return Response(status, refusal.cause.code, headers, body)
+
+
+def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    chosen = choose_subprotocol(offered)
+    return Subprotocol(chosen) if chosen is not None else None

@@ -1,0 +1,253 @@
+"""The listener: one port for everything.
+
+A doorkeeper reads the head of each connection's first request. A WebSocket upgrade goes to our protocol class, with the
+very bytes that came; anything else goes to uvicorn's HTTP protocol classes with the application. Nothing waits here
+without a time limit, and a head that does not end is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from stompgate.gateway.link import Link
+from stompgate.model.causes import Cause, Refusal
+from stompgate.ports.part import SetupError
+from stompgate.timing.wheel import Entry
+
+from .handshake import Doorman, refused
+from .outbox import Flusher
+from .websocket import Receiver, WebSocketLimits, WebSocketLink
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_HEAD_END: Final = b"\r\n\r\n"
+_HTTP_STOP_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ListenLimits:
+    """What a connection may do before it has said what it is, and how many there may be."""
+
+    head_s: float = 10.0
+    head_bytes: int = 16 * 1024
+    connections: int = 10_000
+    backlog: int = 1024
+
+
+class HttpSide:
+    """Uvicorn's protocol classes around the application, without uvicorn's own server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)
+        self._config.load()
+        self._state = ServerState()
+
+    def protocol_for(self, head: bytes) -> asyncio.Protocol:
+        """A protocol for a connection that begins with this head. HTTP/1.0 needs the one that sends it no chunks."""
+        kind = H11Protocol if head.partition(b"\r\n")[0].endswith(b"HTTP/1.0") else HttpToolsProtocol
+        protocol: asyncio.Protocol = kind(config=self._config, server_state=self._state, app_state={})
+        return protocol
+
+    @property
+    def connected(self) -> int:
+        """How many HTTP connections there are now."""
+        return len(self._state.connections)
+
+    def tick(self) -> None:
+        """Bring the Date header up to date; once a second."""
+        self._state.default_headers = [(b"date", email.utils.formatdate(usegmt=True).encode())]
+
+    async def close(self) -> None:
+        """Let requests in progress end, for a bounded time, and close what idles."""
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        for task in list(self._state.tasks):
+            try:
+                await asyncio.wait_for(asyncio.shield(task), _HTTP_STOP_S)
+            except TimeoutError:
+                task.cancel()
+
+
+class Gateway(Protocol):
+    """Who takes WebSockets in."""
+
+    def attach(self, link: Link) -> Receiver:
+        """Make the receiver for a new connection."""
+
+    @property
+    def connected(self) -> int:
+        """How many connections there are now."""
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """What every doorkeeper needs: where connections go from here, and how many wait at the door."""
+
+    doorman: Doorman
+    http: HttpSide
+    gateway: Gateway
+    flusher: Flusher
+    limits: ListenLimits
+    websocket_limits: WebSocketLimits
+    waiting: int = 0
+    refused: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one connection more would be too many."""
+        return self.waiting + self.http.connected + self.gateway.connected >= self.limits.connections
+
+
+class Doorkeeper(asyncio.Protocol):
+    """One connection until it is known what it is."""
+
+    __slots__ = ("_head", "_house", "_late", "_transport")
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._head = b""
+        self._late: Entry | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection was accepted."""
+        assert isinstance(transport, asyncio.Transport)
+        house = self._house
+        self._transport = transport
+        if house.is_full:
+            self._refuse(Refusal(Cause.TOO_MANY_CONNECTIONS))
+            return
+        house.waiting += 1
+        at_s = house.flusher.now_s() + house.limits.head_s
+        self._late = house.flusher.wheel.schedule(at_s, self._is_late)
+
+    def data_received(self, data: bytes) -> None:
+        """A piece of the head came."""
+        if self._late is None:
+            return  # refused already
+        searched = max(0, len(self._head) - len(_HEAD_END))
+        self._head += data
+        end = self._head.find(_HEAD_END, searched)
+        limit = self._house.limits.head_bytes
+        if end > limit or (end < 0 and len(self._head) > limit):
+            self._refuse(Refusal(Cause.FRAME_TOO_LARGE, f"The head of a request may have {limit} bytes."))
+        elif end >= 0:
+            self._hand_over(end + len(_HEAD_END))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
+        """It left before it said what it is."""
+        self._stop_waiting()
+
+    def _hand_over(self, head_bytes: int) -> None:
+        house, transport, received = self._house, self._transport, self._head
+        assert transport is not None
+        self._stop_waiting()
+        head = received[:head_bytes]
+        if not asks_for_websocket(head):
+            protocol = house.http.protocol_for(head)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            protocol.data_received(received)
+            return
+        handshake = house.doorman.answer(head)
+        transport.write(handshake.answer)
+        if not handshake.is_open:
+            house.refused += 1
+            transport.close()
+            return
+        link = WebSocketLink(transport, house.flusher, house.websocket_limits, house.gateway.attach)
+        transport.set_protocol(link)
+        if len(received) > head_bytes:
+            link.data_received(received[head_bytes:])
+
+    def _is_late(self) -> None:
+        self._refuse(Refusal(Cause.HEAD_LATE))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._stop_waiting()
+        self._house.refused += 1
+        assert self._transport is not None
+        self._transport.write(refused(refusal).serialize())
+        self._transport.close()
+
+    def _stop_waiting(self) -> None:
+        self._head = b""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+            self._house.waiting -= 1
+
+
+def asks_for_websocket(head: bytes) -> bool:
+    """Whether the head of a request has an Upgrade to WebSocket, in whatever header lines (RFC 9110 section 7.8)."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
+            return True
+    return False
+
+
+class Listener:
+    """The listening sockets. ``addresses`` are those they really have: port 0 has become a port, the same for all."""
+
+    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
+        self._house = house
+        self._loop = loop
+        self._servers: list[asyncio.AbstractServer] = []
+        self.addresses: list[tuple[str, int]] = []
+
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Listen. Raises ``SetupError`` saying why that is impossible: port in use, unknown host, no right to."""
+        backlog = self._house.limits.backlog
+        try:
+            for listening in bound_sockets(host, port):
+                self.addresses.append(listening.getsockname()[:2])
+                server = await self._loop.create_server(
+                    lambda: Doorkeeper(self._house), sock=listening, ssl=tls, backlog=backlog
+                )
+                self._servers.append(server)
+        except OSError as error:
+            await self.close()
+            raise SetupError(f"cannot listen on {host or '*'} port {port}: {error.strerror or error}") from error
+
+    async def close(self) -> None:
+        """Accept no more. Connections that are there stay."""
+        for server in self._servers:
+            server.close()
+
+
+def bound_sockets(host: str, port: int) -> list[socket.socket]:
+    """One bound socket for every address of ``host``, all with one port. Raises ``OSError`` if there is none at all."""
+    families = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found: list[socket.socket] = []
+    for family, kind, protocol, _, address in dict.fromkeys(families):
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.bind((address[0], port, *address[2:]))
+        except OSError as error:
+            bound.close()
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) and len(families) > 1:
+                continue  # localhost may name an address that this machine has not
+            for other in found:
+                other.close()
+            raise
+        found.append(bound)
+        port = bound.getsockname()[1]
+    if not found:
+        raise OSError(errno.EADDRNOTAVAIL, "none of its addresses is on this machine")
+    return found

@@ -1,0 +1,125 @@
+"""What waits to be sent on a connection, and the flush that sends it: once per turn of the event loop, joined.
+
+A connection that takes no more is given until the transport holds ``limit_bytes``, or ``limit_s`` have passed without
+relief; then whoever watches it is told, once. Offering never waits and never fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from stompgate.timing.wheel import Entry, TimerWheel
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLimits:
+    """``limit_bytes`` may wait for a slow reader, and for ``limit_s`` at most."""
+
+    limit_bytes: int = 512 * 1024
+    limit_s: float = 10.0
+
+
+class Flusher:
+    """Flushes all outboxes that were offered something in this turn of the loop. One per event loop."""
+
+    __slots__ = ("_due", "_loop", "limits", "wheel")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel, limits: OutboxLimits) -> None:
+        self._loop = loop
+        self._due: list[Outbox] = []
+        self.wheel = wheel
+        self.limits = limits
+
+    def mark(self, outbox: Outbox) -> None:
+        """Flush this outbox soon. To be called once between two flushes of it."""
+        if not self._due:
+            self._loop.call_soon(self._flush)
+        self._due.append(outbox)
+
+    def now_s(self) -> float:
+        """The loop's monotonic time."""
+        return self._loop.time()
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        now_s = self._loop.time()
+        for outbox in due:
+            outbox.flush(now_s)
+
+
+class Outbox:
+    """One connection's. ``too_slow`` is called once, when a limit is passed."""
+
+    __slots__ = ("_flusher", "_is_blocked", "_pending", "_relief", "_too_late", "_too_slow", "_transport", "last_sent_s")
+
+    def __init__(self, flusher: Flusher, transport: asyncio.WriteTransport, too_slow: Callable[[], None]) -> None:
+        self._flusher = flusher
+        self._transport = transport
+        self._too_slow: Callable[[], None] | None = too_slow
+        self._pending: list[bytes] = []
+        self._is_blocked = False
+        self._too_late: Entry | None = None
+        self._relief: asyncio.Future[None] | None = None
+        self.last_sent_s = flusher.now_s()
+
+    def offer(self, data: bytes) -> None:
+        """Send ``data`` at the end of this turn of the loop, after what was offered before."""
+        pending = self._pending
+        if not pending:
+            self._flusher.mark(self)
+        pending.append(data)
+
+    def flush(self, now_s: float) -> None:
+        """Hand everything to the transport now."""
+        pending = self._pending
+        if not pending:
+            return
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        transport = self._transport
+        if transport.is_closing():
+            return
+        transport.write(data)
+        self.last_sent_s = now_s
+        if self._is_blocked and transport.get_write_buffer_size() > self._flusher.limits.limit_bytes:
+            self._give_up()
+
+    def drained(self) -> Awaitable[None] | None:
+        """None if the transport takes more, else an awaitable that ends when it does again or the connection ends."""
+        if not self._is_blocked:
+            return None
+        if self._relief is None:
+            self._relief = asyncio.get_running_loop().create_future()
+        return asyncio.shield(self._relief)
+
+    def block(self) -> None:
+        """The transport's buffer is above its high-water mark."""
+        self._is_blocked = True
+        limits = self._flusher.limits
+        if self._transport.get_write_buffer_size() > limits.limit_bytes:
+            self._give_up()
+        elif self._too_slow is not None:
+            self._too_late = self._flusher.wheel.schedule(self._flusher.now_s() + limits.limit_s, self._give_up)
+
+    def relieve(self) -> None:
+        """The transport's buffer is below its low-water mark, or gone."""
+        self._is_blocked = False
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+        if self._relief is not None:
+            self._relief.set_result(None)
+            self._relief = None
+
+    def end(self) -> None:
+        """The connection is gone: watch it no more."""
+        self._too_slow = None
+        self._pending.clear()
+        self.relieve()
+
+    def _give_up(self) -> None:
+        too_slow, self._too_slow = self._too_slow, None
+        if too_slow is not None:
+            too_slow()

@@ -1,0 +1,186 @@
+"""Who is who: the one module that puts the parts together. It decides nothing at run time and does no work of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from stompgate.access.authoriser import RoomAuthoriser
+from stompgate.access.identities import HeaderAuthenticator
+from stompgate.access.origins import AllowedOrigins
+from stompgate.broker.router import Router
+from stompgate.chat.feeds import Feeds
+from stompgate.chat.history import History
+from stompgate.chat.inquiries import Inquiries
+from stompgate.chat.intake import Intake
+from stompgate.chat.outbox import Outbox, OutboxLimits, Owed
+from stompgate.chat.recovery import Recovery
+from stompgate.chat.rooms import RoomLimits, Rooms
+from stompgate.chat.wire import Wire
+from stompgate.gateway.delivery import Delivery
+from stompgate.gateway.gate import Gate
+from stompgate.gateway.peer import Peer
+from stompgate.gateway.subscriptions import Subscription
+from stompgate.http.app import build_app
+from stompgate.http.parts import HttpParts, PartHealth
+from stompgate.model.causes import Cause
+from stompgate.model.ids import new_epoch
+from stompgate.model.records import ChatRecord
+from stompgate.ports.clock import Clock
+from stompgate.ports.mail import Mail
+from stompgate.ports.relay import Relay
+from stompgate.ports.sessions import Sessions
+from stompgate.ports.store import Store
+from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.handshake import Doorman
+from stompgate.transports.listener import House, HttpSide, Listener
+from stompgate.transports.outbox import Flusher
+from stompgate.transports.ticker import Ticker
+
+from . import portions
+from .backends import Kind, resolve
+from .container import Container
+from .settings import Settings
+
+TICK_S = 0.05
+
+_log = structlog.get_logger("stompgate.connections")
+
+
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """The parts of a server that its life, in ``daemon``, deals with."""
+
+    container: Container
+    feeds: Feeds
+    intake: Intake
+    outbox: Outbox
+    inquiries: Inquiries
+    gate: Gate
+    ticker: Ticker
+    http: HttpSide
+    listener: Listener
+    health: ServerHealth
+
+
+class ServerHealth:
+    """What the health page says: the parts of the container, and whether the server takes anyone in."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self.is_listening = False
+
+    def live(self) -> bool:
+        """While this can be asked, the process serves."""
+        return True
+
+    async def parts(self) -> Sequence[PartHealth]:
+        """Every part as it is now."""
+        listener = PartHealth("listener", self.is_listening, "" if self.is_listening else "the server is stopping", needed=True)
+        states = await self._container.ping()
+        return [listener, *(PartHealth(state.name, state.ok, state.reason, state.needed) for state in states)]
+
+
+def wire(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop, *, connections: int) -> Server:
+    """Put a server together, nothing opened yet. ``connections``: how many there may be. Raises ``SetupError``."""
+    epoch = new_epoch()
+    container = make_container(settings, clock)
+    store, relay = container.get(Store), container.get(Relay)
+    wire_json = Wire(settings.zone)
+    wheel = TimerWheel(TICK_S)
+    router: Router[Subscription] = Router()
+
+    rooms = Rooms(store, lambda change: outbox.announce(change), RoomLimits(settings.chat.rooms_cached))
+    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat))
+    outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits())
+    intake = Intake(store, clock, outbox.stored, portions.intake_limits(settings.chat))
+    recovery = Recovery(store, feeds, portions.recovery_limits(settings.chat))
+    slice_receivers = settings.connections.fan_out_slice
+    delivery = Delivery(router, feeds, relay, wire_json, origin=epoch, slice_receivers=slice_receivers)
+    feeds.listen(delivery)
+    relay.listen(delivery)
+
+    gate = Gate(
+        settings=portions.gate_settings(settings, epoch),
+        clock=clock,
+        wheel=wheel,
+        loop=loop,
+        authenticator=HeaderAuthenticator(anonymous=settings.auth.anonymous),
+        authoriser=RoomAuthoriser(rooms),
+        rooms=rooms,
+        intake=intake,
+        feeds=feeds,
+        recovery=recovery,
+        sessions=container.get(Sessions),
+        router=router,
+        delivery=delivery,
+        closed_log=log_close,
+    )
+    health = ServerHealth(container)
+    inquiries = Inquiries(store, container.get(Mail), clock)
+    parts = HttpParts(
+        server_id=settings.server_id,
+        rooms=rooms,
+        history=History(store, settings.chat.page_messages),
+        inquiries=inquiries,
+        sessions=gate.sessions,
+        wire=wire_json,
+        clock=clock,
+        health=health,
+    )
+    http = HttpSide(build_app(parts, portions.http_settings(settings)))
+    house = House(
+        doorman=Doorman(settings.websocket.paths, AllowedOrigins(settings.listen.allowed_origins)),
+        http=http,
+        gateway=gate,
+        flusher=Flusher(loop, wheel, portions.send_limits(settings.connections)),
+        limits=portions.listen_limits(settings.listen, connections),
+        websocket_limits=portions.websocket_limits(settings.websocket),
+    )
+    return Server(
+        container=container,
+        feeds=feeds,
+        intake=intake,
+        outbox=outbox,
+        inquiries=inquiries,
+        gate=gate,
+        ticker=Ticker(wheel, clock, TICK_S),
+        http=http,
+        listener=Listener(house, loop),
+        health=health,
+    )
+
+
+def make_container(settings: Settings, clock: Clock) -> Container:
+    """The parts behind the ports, chosen by their URLs. Raises ``SetupError`` for a URL that nothing can be made of."""
+    container = Container()
+    container.register(Store, _recipe(Kind.STORE, settings, clock))
+    container.register(Sessions, _recipe(Kind.SESSIONS, settings, clock), needed=False)
+    container.register(Mail, _recipe(Kind.MAIL, settings, clock), needed=False)
+    container.register(Relay, _recipe(Kind.RELAY, settings, clock), needed=False)
+    return container
+
+
+def offer(feeds: Feeds, record: Owed) -> None:
+    """Take what was stored here to this server's own feeds."""
+    if isinstance(record, ChatRecord):
+        feeds.offer(record.message)
+    else:
+        feeds.members_heard(record.room, record.members_version)
+
+
+def _recipe(kind: Kind, settings: Settings, clock: Clock) -> Callable[[], Any]:
+    url = getattr(settings, kind.key).get_secret_value()
+    make = resolve(kind, url)
+    return lambda: make(url, server_id=settings.server_id, clock=clock)
+
+
+def log_close(peer: Peer, cause: Cause) -> None:
+    """One line for each connection that ended."""
+    user, session = peer.identity.user, peer.session.id if peer.session is not None else None
+    lasted_s = round(peer.gate.clock.monotonic() - peer.opened_s, 1)
+    _log.info("connection closed", cause=cause.code, lasted_s=lasted_s, user=user, session=session)
