@@ -62,6 +62,8 @@ function showTexts() {
   bubbles = new Map();
   outgoingBubbles = new WeakMap();
   $('log').replaceChildren();
+  const trouble = $('trouble');
+  if (!trouble.hidden) showTrouble(trouble.dataset.code, trouble.dataset.words);
   showConnection();
   showConversation();
 }
@@ -81,6 +83,7 @@ function showConnection() {
 /** @param {string} code @param {string} words */
 function showTrouble(code, words) {
   $('trouble').dataset.code = code;
+  $('trouble').dataset.words = words;
   $('trouble-text').textContent = troubleText(code, words);
   $('trouble').hidden = false;
 }
