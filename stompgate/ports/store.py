@@ -61,9 +61,10 @@ class Store(Part, Protocol):
 
         Atomic: all that is stored by the call is, or nothing. Per room ``seq`` goes up by one per message in the order of
         the drafts, without gaps, whatever else writes. A draft is rejected alone (unknown or deleted room, sender no
-        member) with its neighbours stored. A draft whose ``id`` or (room, sender, client id) is stored already, or
-        stands earlier in the group, is answered with that message as ``repeated``. ``members_version`` of the stored
-        message is the room's at that moment. Each new row carries this server as the one that owes its publication.
+        member) with its neighbours stored; a sender who was checked against the room's present ``members_version`` is not
+        looked up again. A draft whose ``id`` or, failing that, whose (room, sender, client id) is stored already, or stands
+        earlier in the group, is answered with that message as ``repeated``. ``members_version`` of the stored message is
+        the room's at that moment. Each new row carries this server as the one that owes its publication.
         Not to be called again before it returned; the same drafts may be appended again after ``OutcomeUnknown``.
         """
 
@@ -85,7 +86,10 @@ class Store(Part, Protocol):
     # The outbox: what this server has stored and the relay has not acknowledged yet
 
     async def unrelayed(self, limit: int) -> Sequence[ChatRecord | RoomChanged]:
-        """Up to ``limit`` records whose publication this server owes, oldest first, messages of a room in rising ``seq``."""
+        """Up to ``limit`` records whose publication this server owes, oldest first, messages of a room in rising ``seq``.
+
+        Changes of rooms come before messages. Messages of a deleted room are owed to nobody.
+        """
 
     async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
         """The relay has acknowledged these. Marking again, or a record that is gone, does nothing."""

@@ -76,7 +76,7 @@ class SqliteStore:
         self._epoch = ""
         self._appender: Appender
         self._lock = -1
-        self._clearing: asyncio.Task[None] | None = None
+        self._clearing: asyncio.Task[None]
         self._writer = SqliteThread("sqlite-writer", max_jobs=self._settings.max_jobs, late=OutcomeUnknown)
         self._reader = SqliteThread("sqlite-reader", max_jobs=self._settings.max_jobs, late=StoreUnavailable)
 
@@ -91,13 +91,12 @@ class SqliteStore:
         except BaseException:
             await self._writer.stop(deadline_s=self._settings.close_deadline_s)
             raise
-        self._clear_deleted_rooms()
+        self._clearing = self._start_clearing()
 
     async def close(self) -> None:
         """End what was asked for, within ``close_deadline_s`` for each thread, and release the file."""
-        if self._clearing is not None:
-            self._clearing.cancel()
-            await asyncio.wait((self._clearing,))
+        self._clearing.cancel()
+        await asyncio.wait((self._clearing,))
         await self._reader.stop(deadline_s=self._settings.close_deadline_s)
         await self._writer.stop(deadline_s=self._settings.close_deadline_s)
 
@@ -192,12 +191,12 @@ class SqliteStore:
         version = await self._write(lambda connection: rooms_sql.delete_room(connection, room, self._server_id))
         if version is None:
             return None
-        self._clear_deleted_rooms()
+        if self._clearing.done():
+            self._clearing = self._start_clearing()
         return RoomChanged(room, version, deleted=True, epoch=self._epoch)
 
-    def _clear_deleted_rooms(self) -> None:
-        if self._clearing is None or self._clearing.done():
-            self._clearing = asyncio.create_task(self._clear_in_slices(), name="sqlite-clear-deleted-rooms")
+    def _start_clearing(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._clear_in_slices(), name="sqlite-clear-deleted-rooms")
 
     async def _clear_in_slices(self) -> None:
         """One transaction per slice, so that groups of messages get in between. What fails is left to the next time."""

@@ -29,6 +29,15 @@ UNSTORABLE = (UnicodeEncodeError, OverflowError)
 
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
+WRITER_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "cache_size = -16384",  # KiB; ids are random, so every group touches many pages of their index
+    "journal_size_limit = 67108864",
+)
+READER_PRAGMAS = ("query_only = ON",)
+
 
 def lock_file(database: Path) -> int:
     """Lock the database for this process; return the descriptor that holds the lock. Raises ``SetupError``.
@@ -60,17 +69,10 @@ def connect_writer(database: Path, *, busy_timeout_s: float) -> sqlite3.Connecti
         # Made here and not by SQLite, so that nobody else may read people's messages.
         with suppress(FileExistsError):
             os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        connection = _connect(database, busy_timeout_s)
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -16384")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
     except OSError as error:
         raise SetupError(f"cannot open the database {database}: {error.strerror}") from error
-    except sqlite3.Error as error:
-        raise SetupError(f"cannot open the database {database}: {error}") from error
-    if mode != "wal":
+    connection = _connect(database, busy_timeout_s, WRITER_PRAGMAS)
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         connection.close()
         raise SetupError(f"the file system of {database} does not allow write-ahead logging; use a local disk")
     return connection
@@ -78,16 +80,20 @@ def connect_writer(database: Path, *, busy_timeout_s: float) -> sqlite3.Connecti
 
 def connect_reader(database: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
     """Open a connection that only reads."""
+    return _connect(database, busy_timeout_s, READER_PRAGMAS)
+
+
+def _connect(database: Path, busy_timeout_s: float, pragmas: Sequence[str]) -> sqlite3.Connection:
+    connection: sqlite3.Connection | None = None
     try:
-        connection = _connect(database, busy_timeout_s)
-        connection.execute("PRAGMA query_only = ON")
+        connection = sqlite3.connect(database, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
         raise SetupError(f"cannot open the database {database}: {error}") from error
     return connection
-
-
-def _connect(database: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    return sqlite3.connect(database, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
 
 
 # The schema

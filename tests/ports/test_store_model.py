@@ -34,14 +34,12 @@ class NaiveStore:
     def append(self, draft: Draft) -> Outcome:
         if draft.room not in ROOMS or draft.room in self.deleted:
             return Rejected(Cause.NO_SUCH_ROOM)
-        for one, message in [pair for pairs in self.messages.values() for pair in pairs]:
-            same_client_id = draft.client_id is not None and (one.room, one.sender, one.client_id) == (
-                draft.room,
-                draft.sender,
-                draft.client_id,
-            )
-            if one.id == draft.id or same_client_id:
-                return Stored(message, repeated=True)
+        stored = [pair for pairs in self.messages.values() for pair in pairs]
+        key = (draft.room, draft.sender, draft.client_id)
+        by_id = [message for one, message in stored if one.id == draft.id]
+        by_client_id = [message for one, message in stored if draft.client_id and (one.room, one.sender, one.client_id) == key]
+        for message in (*by_id, *by_client_id):
+            return Stored(message, repeated=True)
         if draft.members_version != self.versions[draft.room] and draft.sender not in (BUYER, SELLER):
             return Rejected(Cause.NO_SUCH_ROOM)
         seq = len(self.messages[draft.room]) + 1
