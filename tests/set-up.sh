@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up what the tests need beside Python: Node.js with packages, and Chromium. What cannot be installed is named in
+# Sets up what the tests need beside Python: Chromium, strace, Node.js with packages. What cannot be installed is named in
 # one line each and left out; the tests that need it then say so, and fail where CI is set.
 set -u
 cd "$(dirname "$0")/node" || exit 1
@@ -21,6 +21,10 @@ missing() {
 
 if ! command -v chromium >/dev/null && ! debian chromium; then
 	missing "chromium: needs root and apt-get, or a chromium in PATH"
+fi
+
+if ! command -v strace >/dev/null && ! debian strace; then
+	missing "strace: needs root and apt-get, or a strace in PATH"
 fi
 
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
