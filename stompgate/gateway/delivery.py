@@ -16,7 +16,6 @@ from stompgate.broker.destinations import ROOM_PREFIX, room_destination
 from stompgate.broker.router import Router, Topic
 from stompgate.chat.feeds import Feeds
 from stompgate.chat.wire import Wire
-from stompgate.model.ids import new_message_id
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord, ChatRecord, ForeignRecord, Record, RoomChanged
 from stompgate.model.rooms import Members
@@ -100,11 +99,11 @@ class Delivery:
         """Records may have been missed."""
         self._feeds.compare_now()
 
-    def broadcast(self, destination: str, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+    def broadcast(self, destination: str, message_id: str, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
         """A client's message to a destination that is not stored: here at once, elsewhere by the relay."""
         self._counter += 1
-        record = BrokerRecord(self._origin, self._counter, new_message_id(), destination, headers, body)
-        self._send(Outgoing(destination, record.id, headers, body))
+        record = BrokerRecord(self._origin, self._counter, message_id, destination, headers, body)
+        self._send(Outgoing(destination, message_id, headers, body))
         self._relay.publish(record)
 
     def deliver(self, message: ChatMessage) -> None:
@@ -214,7 +213,7 @@ class Delivery:
         return Outgoing(room_destination(message.room), message.id, headers, body, message.seq)
 
     def _foreign(self, record: ForeignRecord) -> Outgoing:
-        return Outgoing(room_destination(record.room), new_message_id(), (_JSON,), self._wire.foreign_body(record))
+        return Outgoing(room_destination(record.room), record.id, (_JSON,), self._wire.foreign_body(record))
 
     def _take_broadcast(self, record: BrokerRecord) -> None:
         if record.origin == self._origin:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .following import Following
     from .peer import Peer
 
-_MESSAGE_ID_CHARS = 36
-
 
 class Encoding(NamedTuple):
     """What must be equal for two subscriptions to take the very same bytes."""
@@ -87,4 +85,5 @@ class Subscription:
 
 def split_ack(ack: str) -> tuple[str, str]:
     """The message id and the subscription id of a MESSAGE's ``ack`` header (1.2)."""
-    return ack[:_MESSAGE_ID_CHARS], ack[_MESSAGE_ID_CHARS + 1 :]
+    message_id, _, subscription_id = ack.partition("@")
+    return message_id, subscription_id

@@ -16,8 +16,12 @@ class ChatRecord:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRecord:
-    """A chat message that another program wrote to the relay: delivered live, in the order it comes, and not stored."""
+    """A chat message that another program wrote to the relay: delivered live, in the order it comes, and not stored.
 
+    ``id`` is made from its place in the relay, so that it is the same on every server; it holds no ``@``.
+    """
+
+    id: str
     room: str
     sender: str
     content: str

@@ -13,7 +13,7 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -123,9 +123,8 @@ class Doorkeeper(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A connection was accepted."""
-        assert isinstance(transport, asyncio.Transport)
         house = self._house
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own, which is no subclass of it
         if house.is_full:
             self._refuse(Refusal(Cause.TOO_MANY_CONNECTIONS))
             return

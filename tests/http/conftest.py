@@ -61,7 +61,8 @@ class House:
         members = await self.store.members(room)
         assert members is not None
         drafts = [
-            Draft(new_message_id(), room, sender, content, None, self.clock.utc_us(), members.version) for content in contents
+            Draft(new_message_id(self.clock.utc_us()), room, sender, content, None, self.clock.utc_us(), members.version)
+            for content in contents
         ]
         assert all(isinstance(outcome, Stored) for outcome in await self.store.append(drafts))
 

@@ -26,7 +26,8 @@ def draft(
     sender: str = BUYER,
     members_version: int = 1,
 ) -> Draft:
-    return Draft(message_id or new_message_id(), room, sender, content, client_id, 1_700_000_000_123_456, members_version)
+    sent_at_us = 1_700_000_000_123_456
+    return Draft(message_id or new_message_id(sent_at_us), room, sender, content, client_id, sent_at_us, members_version)
 
 
 def stored(outcome: Outcome) -> ChatMessage:
