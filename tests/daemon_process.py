@@ -64,6 +64,7 @@ class Daemon:
         self.expected_log: set[str] = set()
         self._settings: Sections = {"server_id": "test-server", **(settings or {})}
         self._options = options
+        self._wanted_port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder / "daemon.out"
         self._errors = folder / "daemon.log"
@@ -77,6 +78,11 @@ class Daemon:
         assert not self._has_ended, f"it ended with {self.pid_code}: {self._errors.read_text()}"
         return self
 
+    def start_again(self) -> Daemon:
+        """Start it with its data on the port that it had, where its clients look for it."""
+        self._wanted_port = self.port
+        return self.start()
+
     def spawn(self) -> None:
         """Start it without waiting."""
         assert self._process is None, "it runs already"
@@ -87,7 +93,10 @@ class Daemon:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [*command, "--port", "0", "--store", store, *self._options], stdout=output, stderr=errors, env=environment
+                [*command, "--port", str(self._wanted_port), "--store", store, *self._options],
+                stdout=output,
+                stderr=errors,
+                env=environment,
             )
 
     def stop(self, code: int = 0) -> None:
