@@ -15,7 +15,7 @@ from stompgate.chat.recovery import Begun
 from stompgate.chat.wire import read_incoming
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
-from stompgate.model.ids import new_message_id, new_session_id
+from stompgate.model.ids import new_session_id
 from stompgate.model.messages import Draft
 from stompgate.model.sessions import Identity, Session
 from stompgate.ports.store import Outcome, Rejected
@@ -126,7 +126,7 @@ def _send(peer: Peer, frame: Frame) -> Waiting:
 
 
 def _broadcast(peer: Peer, frame: Frame, destination: Destination) -> None:
-    message_id = new_message_id(peer.gate.clock.utc_us())
+    message_id = peer.gate.ids.new(peer.gate.clock.utc_us())
     peer.gate.delivery.broadcast(destination.name, message_id, user_headers(frame.headers), frame.body)
     peer.receipt(frame.headers.get("receipt"))
 
@@ -149,7 +149,7 @@ def _send_chat(peer: Peer, frame: Frame, destination: Destination) -> Waiting:
         members = peer.gate.rooms.known(destination.room)
         version = members.version if members is not None else 0
         now_us = peer.gate.clock.utc_us()
-        draft = Draft(new_message_id(now_us), destination.room, sender, incoming.content, client_id, now_us, version)
+        draft = Draft(peer.gate.ids.new(now_us), destination.room, sender, incoming.content, client_id, now_us, version)
         peer.in_flight += 1
         peer.gate.intake.submit(draft, lambda outcome: _stored(peer, frame, outcome))
 

@@ -13,6 +13,7 @@ from stompgate.chat.intake import Intake
 from stompgate.chat.recovery import Recovery
 from stompgate.chat.rooms import Rooms
 from stompgate.model.causes import Cause
+from stompgate.model.ids import MessageIds
 from stompgate.ports.auth import Authenticator, Authoriser
 from stompgate.ports.clock import Clock
 from stompgate.ports.sessions import Sessions
@@ -80,6 +81,7 @@ class Gate:
 
     peers: set[Peer] = field(init=False, default_factory=set)
     counters: GateCounters = field(init=False, default_factory=GateCounters)
+    ids: MessageIds = field(init=False, default_factory=MessageIds)
     closes: Counter[Cause] = field(init=False, default_factory=Counter)
     empty: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 

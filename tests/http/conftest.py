@@ -17,7 +17,7 @@ from stompgate.chat.wire import Wire
 from stompgate.http.app import build_app
 from stompgate.http.parts import EVERYONE, HttpParts, HttpSettings, PartHealth
 from stompgate.mail.log import LogMail
-from stompgate.model.ids import new_message_id
+from stompgate.model.ids import MessageIds
 from stompgate.model.messages import Draft
 from stompgate.model.rooms import RoomUser
 from stompgate.ports.store import Stored
@@ -60,8 +60,9 @@ class House:
     async def write(self, room: str, contents: Sequence[str], sender: str = "buyer@x.kr") -> None:
         members = await self.store.members(room)
         assert members is not None
+        ids = MessageIds()
         drafts = [
-            Draft(new_message_id(self.clock.utc_us()), room, sender, content, None, self.clock.utc_us(), members.version)
+            Draft(ids.new(self.clock.utc_us()), room, sender, content, None, self.clock.utc_us(), members.version)
             for content in contents
         ]
         assert all(isinstance(outcome, Stored) for outcome in await self.store.append(drafts))

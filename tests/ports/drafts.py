@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stompgate.model.ids import new_message_id
+from stompgate.model.ids import MessageIds
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.ports.store import Outcome, Rejected, Store, Stored
 
 BUYER, SELLER = "buyer@example.org", "seller@example.org"
+
+_IDS = MessageIds()
 
 
 async def make_room(store: Store, uuid: str, *, product_name: str | None = None) -> str:
@@ -27,7 +29,7 @@ def draft(
     members_version: int = 1,
 ) -> Draft:
     sent_at_us = 1_700_000_000_123_456
-    return Draft(message_id or new_message_id(sent_at_us), room, sender, content, client_id, sent_at_us, members_version)
+    return Draft(message_id or _IDS.new(sent_at_us), room, sender, content, client_id, sent_at_us, members_version)
 
 
 def stored(outcome: Outcome) -> ChatMessage:
