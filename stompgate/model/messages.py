@@ -12,6 +12,7 @@ class Draft:
 
     ``members_version`` is the version of the room's member list that the sender was checked against. ``client_id`` is the
     sender's own id (header ``client-message-id``), unique per room and sender. ``sent_at_us``: microseconds since 1970, UTC.
+    ``transaction``: drafts of one group with the same name here, unless it is empty, are stored together or not at all.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Draft:
     client_id: str | None
     sent_at_us: int
     members_version: int
+    transaction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

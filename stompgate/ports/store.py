@@ -65,6 +65,7 @@ class Store(Part, Protocol):
         looked up again. A draft whose ``id`` or, failing that, whose (room, sender, client id) is stored already, or stands
         earlier in the group, is answered with that message as ``repeated``. ``members_version`` of the stored message is
         the room's at that moment. Each new row carries this server as the one that owes its publication.
+        Drafts of one ``transaction`` stand or fall together: where one is rejected, all of them are, and no others.
         Not to be called again before it returned; the same drafts may be appended again after ``OutcomeUnknown``.
         """
 

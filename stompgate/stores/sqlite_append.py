@@ -44,9 +44,11 @@ class Appender:
         try:
             return transact(connection, lambda writer: self._append(writer, drafts))
         except UNSTORABLE:
-            good = [draft for draft in drafts if _is_storable(draft)]
-            outcomes = iter(transact(connection, lambda writer: self._append(writer, good)) if good else ())
-            return [next(outcomes) if _is_storable(draft) else _NOT_STORABLE for draft in drafts]
+            bad = {draft.id for draft in drafts if not _is_storable(draft)}
+            failed = {draft.transaction for draft in drafts if draft.id in bad} - {""}
+            good = [draft for draft in drafts if draft.id not in bad and draft.transaction not in failed]
+            outcomes = dict(zip(map(id, good), transact(connection, lambda writer: self._append(writer, good)), strict=True))
+            return [outcomes.get(id(draft), _NOT_STORABLE) for draft in drafts]
 
     def _append(self, connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Outcome]:
         rooms = _rooms(connection, drafts)
@@ -54,17 +56,20 @@ class Appender:
         outcomes: list[Outcome] = []
         rows: list[tuple[object, ...]] = []
         changed: dict[int, _Room] = {}
+        failed = {
+            draft.transaction: objection
+            for draft in drafts
+            if draft.transaction and (objection := _objection(connection, draft, rooms, repeats)) is not None
+        }
         for draft in drafts:
-            room = rooms.get(draft.room)
-            if room is None or room.deleted:
-                outcomes.append(_NO_ROOM)
+            objection = failed.get(draft.transaction) or _objection(connection, draft, rooms, repeats)
+            if objection is not None:
+                outcomes.append(objection)
                 continue
+            room = rooms[draft.room]
             earlier = repeats.of(draft, room)
             if earlier is not None:
                 outcomes.append(Stored(earlier, repeated=True))
-                continue
-            if not _may_send(connection, draft, room):
-                outcomes.append(_NOT_YOURS)
                 continue
             room.last_seq += 1
             changed[room.id] = room
@@ -120,6 +125,16 @@ class _Repeats:
         self._by_id[draft.id] = message
         if draft.client_id is not None:
             self._by_client_id[room.id, draft.sender, draft.client_id] = message
+
+
+def _objection(connection: sqlite3.Connection, draft: Draft, rooms: dict[str, _Room], repeats: _Repeats) -> Rejected | None:
+    """Why a draft cannot be stored, None if it can or is already."""
+    room = rooms.get(draft.room)
+    if room is None or room.deleted:
+        return _NO_ROOM
+    if repeats.of(draft, room) is not None or _may_send(connection, draft, room):
+        return None
+    return _NOT_YOURS
 
 
 def _may_send(connection: sqlite3.Connection, draft: Draft, room: _Room) -> bool:

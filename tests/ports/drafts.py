@@ -27,9 +27,11 @@ def draft(
     client_id: str | None = None,
     sender: str = BUYER,
     members_version: int = 1,
+    transaction: str = "",
 ) -> Draft:
     sent_at_us = 1_700_000_000_123_456
-    return Draft(message_id or _IDS.new(sent_at_us), room, sender, content, client_id, sent_at_us, members_version)
+    message_id = message_id or _IDS.new(sent_at_us)
+    return Draft(message_id, room, sender, content, client_id, sent_at_us, members_version, transaction)
 
 
 def stored(outcome: Outcome) -> ChatMessage:

@@ -236,3 +236,45 @@ async def test_a_cancelled_append_is_done_whole_or_not_at_all(store: Store) -> N
 
 async def test_a_working_store_answers_a_ping(store: Store) -> None:
     await store.ping()
+
+
+async def test_drafts_of_one_transaction_are_stored_together(store: Store) -> None:
+    a, b = await make_room(store, "room-a"), await make_room(store, "room-b")
+    outcomes = await store.append([draft(a, "1", transaction="t"), draft(b, "2"), draft(b, "3", transaction="t")])
+    assert [(stored(o).room, stored(o).seq) for o in outcomes] == [(a, 1), (b, 1), (b, 2)]
+
+
+@pytest.mark.parametrize(
+    "bad", [draft("nowhere", transaction="t"), draft("room", sender="stranger", members_version=0, transaction="t")]
+)
+async def test_a_bad_draft_fails_its_whole_transaction_and_only_that(store: Store, where: dict[str, str]) -> None:
+    room = await make_room(store, "room")
+    outcomes = await store.append(
+        [
+            draft(room, "1"),
+            draft(room, "before", transaction="t"),
+            draft(**where, members_version=0, transaction="t"),
+            draft(room, "2"),
+            draft(room, "other", transaction="u"),
+            draft(room, "after", transaction="t"),
+        ]
+    )
+    assert [rejected(outcomes[n]).cause for n in (1, 2, 5)] == [Cause.NO_SUCH_ROOM] * 3
+    assert [stored(outcomes[n]).seq for n in (0, 3, 4)] == [1, 2, 3]
+    assert [message.content for message in await store.history(room, limit=10)] == ["1", "2", "other"]
+
+
+async def test_a_text_that_cannot_be_stored_fails_its_whole_transaction_and_only_that(store: Store) -> None:
+    room = await make_room(store, "room")
+    lost, bad, kept = await store.append(
+        [draft(room, "lost", transaction="t"), draft(room, "\ud800", transaction="t"), draft(room, "kept")]
+    )
+    assert rejected(lost).cause is rejected(bad).cause is Cause.BAD_BODY
+    assert stored(kept).seq == 1
+
+
+async def test_a_transaction_sent_again_is_answered_with_what_is_stored(store: Store) -> None:
+    room = await make_room(store, "room")
+    drafts = [draft(room, "1", client_id="a", transaction="t"), draft(room, "2", client_id="b", transaction="t")]
+    first = [stored(outcome) for outcome in await store.append(drafts)]
+    assert [repeated(outcome) for outcome in await store.append(drafts)] == first
