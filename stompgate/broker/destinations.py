@@ -45,7 +45,7 @@ def read_destination(text: str) -> Destination:
 
 
 def _check_spelling(text: str) -> None:
-    if len(text.encode()) > LENGTH_LIMIT_BYTES:
+    if len(text) > LENGTH_LIMIT_BYTES or len(text.encode(errors="replace")) > LENGTH_LIMIT_BYTES:
         raise Refusal(Cause.BAD_DESTINATION, f"A destination has at most {LENGTH_LIMIT_BYTES} bytes.")
     if not text.isprintable() or "\\" in text or "%2f" in text.lower():
         raise Refusal(Cause.BAD_DESTINATION, "A destination has no control characters, backslashes or encoded slashes.")

@@ -2,8 +2,8 @@
 
 ``?`` is one character, ``*`` any characters of one segment, ``**`` any segments, ``{name}`` one segment.
 
-They are matched by hand in linear steps. No regular expression is ever made from a client's text, so no pattern can make
-the server think for long (CVE-2018-1257).
+They are matched by hand, in steps that the two lengths multiplied bound. No regular expression is ever made from a
+client's text, so no pattern can make the server think for long (CVE-2018-1257).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pattern:
         self._segments = tuple(_segment(part) for part in text.split("/"))
 
     def matches(self, destination: str) -> bool:
-        """Whether a plain destination fits the pattern. Case counts; a segment may be empty only where the pattern's is."""
+        """Whether a plain destination fits the pattern. Case counts; only ``**`` and an empty segment fit an empty segment."""
         return _match_segments(self._segments, destination.split("/"))
 
 
@@ -62,8 +62,8 @@ def _match_segments(pattern: tuple[str, ...], given: list[str]) -> bool:
 
 def _match_one(pattern: str, given: str) -> bool:
     """Match one segment, by the same method: the last star seen is the only one worth widening."""
-    if pattern == given:
-        return True
+    if pattern == given or not given:
+        return pattern == given
     at, position = 0, 0
     star, resume = -1, 0
     while position < len(given):

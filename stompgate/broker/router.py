@@ -53,7 +53,7 @@ class Router(Generic[S]):
     def add(self, subscription: S) -> None:
         """Let a subscription receive from now on. Adding it again does nothing."""
         name = subscription.destination
-        topic = self._topics.get(name) or self._patterns.get(name)
+        topic = self._find(name)
         if topic is None:
             topic = Topic(name)
             if topic.pattern is None:
@@ -65,8 +65,7 @@ class Router(Generic[S]):
 
     def discard(self, subscription: S) -> None:
         """Let a subscription receive no more. Discarding one that is not there does nothing."""
-        name = subscription.destination
-        topic = self._topics.get(name) or self._patterns.get(name)
+        topic = self._find(subscription.destination)
         if topic is None:
             return
         group = topic.groups.get(subscription.encoding)
@@ -93,6 +92,10 @@ class Router(Generic[S]):
 
     def __len__(self) -> int:
         return sum(map(len, self._topics.values())) + sum(map(len, self._patterns.values()))
+
+    def _find(self, name: str) -> Topic[S] | None:
+        topic = self._topics.get(name)
+        return topic if topic is not None else self._patterns.get(name)
 
     def _matching(self, destination: str) -> tuple[Topic[S], ...]:
         matched = self._matches.get(destination)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stompgate.model.messages import ChatMessage
+from stompgate.model.causes import Cause, Refusal
+from stompgate.model.messages import ChatMessage, Position, mark_of
+from stompgate.model.records import RoomChanged
 from stompgate.model.rooms import Members
 from stompgate.ports.clock import Clock, Timer
 from stompgate.ports.store import Store, StoreUnavailable
 
+from .comparison import Comparison, ComparisonLimits
 from .rooms import Rooms
 from .sequencer import Sequencer
 
@@ -48,22 +51,41 @@ class FeedListener(Protocol):
 class Feed:
     """One room's sequencer, its ring of recent messages, and what is going on for it."""
 
-    __slots__ = ("gap_timer", "heard_version", "listeners", "members_version", "ring", "room", "sequencer", "work")
+    __slots__ = (
+        "gap_timer",
+        "heard_version",
+        "is_retrying",
+        "listeners",
+        "members_version",
+        "newest",
+        "ring",
+        "room",
+        "sequencer",
+        "work",
+    )
 
     def __init__(self, room: str, limits: FeedLimits) -> None:
         self.room = room
         self.sequencer = Sequencer(limits.held_messages)
         self.ring: deque[ChatMessage] = deque(maxlen=limits.ring_messages)
+        self.newest: ChatMessage | None = None  # let through last, or the store's last at the start
         self.members_version = 0  # of the members that were last read
         self.heard_version = 0  # the newest that was heard of
         self.listeners = 0
         self.gap_timer: Timer | None = None
-        self.work: asyncio.Task[bool] | None = None
+        self.is_retrying = False  # the store failed: nothing is read before the timer says so
+        self.work: asyncio.Task[Cause | None] | None = None
 
     @property
     def position(self) -> int:
         """The highest ``seq`` let through. Only asked once the feed is ready."""
         return self.sequencer.position or 0
+
+    def here(self, epoch: str) -> Position:
+        """``position`` as clients are told it."""
+        newest = self.newest
+        mark = mark_of(newest.id) if newest is not None and newest.seq == self.position else ""
+        return Position(epoch, self.position, mark)
 
     def recent_after(self, seq: int) -> Sequence[ChatMessage] | None:
         """The messages above ``seq`` where the ring has them all, else None."""
@@ -85,8 +107,8 @@ class Feeds:
         self._limits = limits
         self._feeds: dict[str, Feed] = {}
         self._listener: FeedListener | None = None
-        self._comparison: Timer | None = None
-        self._comparing: asyncio.Task[None] | None = None
+        rhythm = ComparisonLimits(limits.compare_every_s, limits.compare_every_down_s, limits.retry_s)
+        self._comparison = Comparison(self._compare, clock, relay_is_up, rhythm)
         self.wrong_epoch = 0
 
     def listen(self, listener: FeedListener) -> None:
@@ -95,22 +117,16 @@ class Feeds:
 
     def start(self) -> None:
         """Begin the regular comparison with the store."""
-        self._plan_comparison()
+        self._comparison.start()
 
     async def close(self) -> None:
         """Stop all reads and timers."""
-        if self._comparison is not None:
-            self._comparison.cancel()
-        tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = []
-        for feed in self._feeds.values():
-            self._stop(feed)
-            if feed.work is not None:
-                tasks.append(feed.work)
-        if self._comparing is not None:
-            self._comparing.cancel()
-            tasks.append(self._comparing)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._comparison.close()
+        feeds = list(self._feeds.values())
         self._feeds.clear()
+        for feed in feeds:
+            self._stop(feed)
+        await asyncio.gather(*(feed.work for feed in feeds if feed.work is not None), return_exceptions=True)
 
     def acquire(self, room: str) -> Feed:
         """Begin to listen to a room. From now on its feed is offered messages; it is ready after ``ready``."""
@@ -128,12 +144,13 @@ class Feeds:
             self._stop(feed)
 
     async def ready(self, feed: Feed) -> None:
-        """Wait until the feed knows where it starts. Raises ``StoreUnavailable``."""
+        """Wait until the feed knows where it starts. Raises ``Refusal`` (NO_SUCH_ROOM, STORE_UNAVAILABLE)."""
         while feed.sequencer.position is None:
             if feed.work is None:
                 feed.work = asyncio.create_task(self._begin(feed), name=f"feed {feed.room} begins")
-            if not await asyncio.shield(feed.work):
-                raise StoreUnavailable(f"the last number of room {feed.room} could not be read")
+            cause = await asyncio.shield(feed.work)
+            if cause is not None:
+                raise Refusal(cause, detail=f"the feed of room {feed.room} could not begin")
 
     def offer(self, message: ChatMessage) -> None:
         """A message was stored here or came by the relay."""
@@ -155,31 +172,40 @@ class Feeds:
             self._hear(feed, members_version)
             self._look_after(feed)
 
+    def changed(self, record: RoomChanged) -> None:
+        """A room lost a member or was deleted, here or elsewhere. A record of another life of the store is dropped."""
+        if record.epoch == self._store.epoch:
+            self.members_heard(record.room, record.members_version)
+        else:
+            self.wrong_epoch += 1
+
     def compare_now(self) -> None:
         """Records may have been missed: compare all rooms with the store."""
-        if self._comparing is None:
-            self._comparing = asyncio.create_task(self._compare(), name="feeds compare")
-            self._comparing.add_done_callback(self._compared)
+        self._comparison.now()
 
     # One room
 
-    async def _begin(self, feed: Feed) -> bool:
+    async def _begin(self, feed: Feed) -> Cause | None:
         try:
             members = await self._rooms.read(feed.room)
+            if members is None:
+                return Cause.NO_SUCH_ROOM
+            if members.last_seq > 0:
+                feed.newest = await self._store.message_at(feed.room, members.last_seq)
         except StoreUnavailable:
-            return False
+            return Cause.STORE_UNAVAILABLE
         finally:
             feed.work = None
-        if members is None:
-            return False
         if members.version >= feed.heard_version:
             feed.sequencer.resume()
         feed.members_version = members.version
         self._hand_on(feed, feed.sequencer.start(members.last_seq))
-        return True
+        self._look_after(feed)  # for what was heard of meanwhile
+        return None
 
     def _hand_on(self, feed: Feed, messages: Sequence[ChatMessage]) -> None:
         for message in messages:
+            feed.newest = message
             feed.ring.append(message)
             self._told().deliver(message)
 
@@ -189,12 +215,13 @@ class Feeds:
 
     def _hear(self, feed: Feed, members_version: int) -> None:
         if members_version > max(feed.members_version, feed.heard_version):
+            self._rooms.heard(feed.room, members_version)
             feed.heard_version = members_version
             feed.sequencer.pause()
 
     def _look_after(self, feed: Feed) -> None:
         """See to it that what is missing will be read: members at once, messages after a short wait for the relay."""
-        if feed.work is not None or feed.sequencer.position is None:
+        if feed.work is not None or feed.is_retrying or feed.sequencer.position is None:
             return
         if feed.heard_version > feed.members_version:
             self._read(feed)
@@ -206,22 +233,23 @@ class Feeds:
         if feed.gap_timer is not None:
             feed.gap_timer.cancel()
             feed.gap_timer = None
+        feed.is_retrying = False
         if feed.work is None and feed.listeners > 0:
             feed.work = asyncio.create_task(self._fill(feed), name=f"feed {feed.room} reads")
 
-    async def _fill(self, feed: Feed) -> bool:
+    async def _fill(self, feed: Feed) -> None:
         try:
             if feed.heard_version > feed.members_version:
                 await self._read_members(feed)
             while feed.sequencer.is_behind:
                 await self._read_page(feed)
         except StoreUnavailable:
+            feed.is_retrying = True
             feed.gap_timer = self._clock.call_later(self._limits.retry_s, lambda: self._read(feed))
-            return False
+            return
         finally:
             feed.work = None
         self._look_after(feed)  # for what was heard of meanwhile
-        return True
 
     async def _read_members(self, feed: Feed) -> None:
         members = await self._rooms.read(feed.room)
@@ -237,9 +265,9 @@ class Feeds:
         last_seq = heads[0].last_seq if heads and not heads[0].deleted else feed.position
         limit = self._limits.page_messages
         rows = await self._store.history(feed.room, after=feed.position, limit=limit)
-        newest = max((row.members_version for row in rows), default=0)
-        if newest > feed.members_version:
-            self._hear(feed, newest)
+        for seen in [*heads[:1], *rows[-1:]]:  # versions rise with ``seq``
+            self._hear(feed, seen.members_version)
+        if feed.heard_version > feed.members_version:
             await self._read_members(feed)
         self._hand_on(feed, sequencer.fill(last_seq, rows, complete=len(rows) < limit))
 
@@ -252,26 +280,17 @@ class Feeds:
 
     # All rooms
 
-    def _plan_comparison(self) -> None:
-        if self._comparison is not None:
-            self._comparison.cancel()
-        wait_s = self._limits.compare_every_s if self._relay_is_up() else self._limits.compare_every_down_s
-        self._comparison = self._clock.call_later(wait_s, self.compare_now)
-
-    def _compared(self, task: asyncio.Task[None]) -> None:
-        self._comparing = None
-        if not task.cancelled():
-            self._plan_comparison()
-
-    async def _compare(self) -> None:
+    async def _compare(self) -> bool:
+        """Compare, in slices of rooms. Returns whether the store answered."""
         rooms = list(self._feeds)
         for at in range(0, len(rooms), self._limits.rooms_per_comparison):
             try:
                 heads = await self._store.heads(rooms[at : at + self._limits.rooms_per_comparison])
             except StoreUnavailable:
-                return
+                return False
             for head in heads:
                 feed = self._feeds.get(head.room)
-                if feed is not None and feed.sequencer.position is not None:
+                if feed is not None:
                     feed.sequencer.hear_of(head.last_seq)
                     self.members_heard(head.room, head.members_version)
+        return True

@@ -29,6 +29,9 @@ class IntakeLimits:
     unknown_for_s: float = 10.0
 
 
+_UNANSWERED = Rejected(Cause.OUTCOME_UNKNOWN, "the write was cut off")
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     draft: Draft
@@ -51,7 +54,7 @@ class Intake:
     def submit(self, draft: Draft, done: Callable[[Outcome], None]) -> None:
         """Take a message. ``done`` is called exactly once, later, on the event loop; messages keep their order."""
         if len(self._waiting) >= self._limits.waiting_rows:
-            done(Rejected(Cause.OVERLOADED))
+            asyncio.get_running_loop().call_soon(done, Rejected(Cause.OVERLOADED))
             return
         self._waiting.append(_Waiting(draft, done))
         if self._writer is None:
@@ -59,22 +62,33 @@ class Intake:
 
     async def close(self) -> None:
         """Wait until everything taken is answered."""
-        if self._writer is not None:
-            await self._writer
+        while self._writer is not None:
+            await asyncio.wait({self._writer})
 
     async def _write(self) -> None:
         try:
             while self._waiting:
-                group = self._next_group()
-                outcomes = await self._append([waiting.draft for waiting in group])
-                self.groups += 1
-                self.rows += len(group)
-                for waiting, outcome in zip(group, outcomes, strict=True):
-                    waiting.done(outcome)
-                    if isinstance(outcome, Stored):
-                        self._stored(outcome.message)
+                await self._write_group(self._next_group())
         finally:
             self._writer = None
+
+    async def _write_group(self, group: Sequence[_Waiting]) -> None:
+        outcomes: Sequence[Outcome] = [_UNANSWERED] * len(group)
+        try:
+            outcomes = await self._append([waiting.draft for waiting in group])
+            self.groups += 1
+            self.rows += len(group)
+        finally:  # each in a call of its own: no answer is lost to a mistake in another
+            call_soon = asyncio.get_running_loop().call_soon
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                call_soon(self._answer, waiting, outcome)
+
+    def _answer(self, waiting: _Waiting, outcome: Outcome) -> None:
+        try:
+            waiting.done(outcome)
+        finally:
+            if isinstance(outcome, Stored):
+                self._stored(outcome.message)
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []

@@ -2,13 +2,14 @@
 
 The rows themselves are the outbox; this keeps them moving. Marks are cleared in batches, and a sweep finds what stayed
 behind: rows of an earlier life, answers that were lost, records that the relay did not take. It publishes in the order of
-the rows, and offers them to this server's own feeds as well.
+the rows, and offers them to this server's own feeds as well. After a long outage one sweep follows the other as fast as the
+relay acknowledges.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -44,21 +45,27 @@ class Outbox:
         self._acknowledged: dict[str, Owed] = {}  # not marked yet
         self._mark_timer: Timer | None = None
         self._sweep_timer: Timer | None = None
-        self._work: set[asyncio.Task[None]] = set()
+        self._marking: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._is_more_owed = False  # the last sweep found as many as it takes, and some of them left behind
+        self._is_closed = False
         self.swept = 0
 
     def start(self) -> None:
         """Begin with a sweep: what an earlier life of this server owed goes first."""
-        self._begin(self._sweep())
+        self._begin_sweep()
 
     async def close(self) -> None:
         """Clear the marks that are due and stop. What is still on the way is found by the next life's sweep."""
+        self._is_closed = True
         for timer in (self._mark_timer, self._sweep_timer):
             if timer is not None:
                 timer.cancel()
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        works = [work for work in (self._marking, self._sweeping) if work is not None]
+        if works:
+            await asyncio.wait(works)
         await self._clear_marks()
 
     def stored(self, message: ChatMessage) -> None:
@@ -81,11 +88,20 @@ class Outbox:
         if not taken:
             return  # the next sweep finds the row
         self._acknowledged[key] = record
-        if self._mark_timer is None:
-            self._mark_timer = self._clock.call_later(self._limits.mark_every_s, lambda: self._begin(self._clear_marks()))
+        if self._mark_timer is None and self._marking is None and not self._is_closed:
+            self._mark_timer = self._clock.call_later(self._limits.mark_every_s, self._begin_marking)
+
+    def _begin_marking(self) -> None:
+        self._mark_timer = None
+        self._marking = asyncio.create_task(self._clear_marks(), name="outbox marks")
+        self._marking.add_done_callback(self._marked)
+
+    def _marked(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002 (a callback)
+        self._marking = None
+        if self._is_more_owed:
+            self._begin_sweep()
 
     async def _clear_marks(self) -> None:
-        self._mark_timer = None
         while self._acknowledged:
             batch = dict(islice(self._acknowledged.items(), self._limits.marks))
             try:
@@ -96,23 +112,34 @@ class Outbox:
             for key in batch:
                 self._acknowledged.pop(key, None)
 
-    async def _sweep(self) -> None:
-        try:
-            if self._relay.is_up:
-                for record in await self._store.unrelayed(self._limits.sweep_records):
-                    key = _key(record)
-                    if key not in self._on_the_way and key not in self._acknowledged:
-                        self.swept += 1
-                        self.announce(record)
-        except StoreUnavailable:
-            pass  # the next sweep tries again
-        finally:
-            self._sweep_timer = self._clock.call_later(self._limits.sweep_every_s, lambda: self._begin(self._sweep()))
+    def _begin_sweep(self) -> None:
+        if self._sweeping is None and not self._is_closed:
+            self._sweeping = asyncio.create_task(self._sweep(), name="outbox sweeps")
+            self._sweeping.add_done_callback(self._swept)
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work, name="outbox works")
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+    def _swept(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002 (a callback)
+        self._sweeping = None
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        if not self._is_closed:
+            self._sweep_timer = self._clock.call_later(self._limits.sweep_every_s, self._begin_sweep)
+
+    async def _sweep(self) -> None:
+        self._is_more_owed = False
+        if not self._relay.is_up:
+            return
+        try:
+            records = await self._store.unrelayed(self._limits.sweep_records)
+        except StoreUnavailable:
+            return  # the next sweep tries again
+        left_behind = [record for record in records if not self._is_moving(_key(record))]
+        self._is_more_owed = bool(left_behind) and len(records) == self._limits.sweep_records
+        self.swept += len(left_behind)
+        for record in left_behind:
+            self.announce(record)
+
+    def _is_moving(self, key: str) -> bool:
+        return key in self._on_the_way or key in self._acknowledged
 
 
 def _key(record: Owed) -> str:

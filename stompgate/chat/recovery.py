@@ -6,6 +6,7 @@ of its connection, and joins the live set in the one step in which nothing is mi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,9 @@ from stompgate.model.messages import ChatMessage, Position, mark_of
 from stompgate.ports.store import Store
 
 from .feeds import Feed, Feeds
+
+_OVERHEAD_BYTES, _BYTES_PER_CHAR = 512, 4
+"""What a MESSAGE has beside its content, about, and a character of it in UTF-8, at most."""
 
 
 class Follower(Protocol):
@@ -52,14 +56,29 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryLimits:
-    """``missed_messages``: more than that are not replayed; ``page_messages``: per read."""
+    """``missed_messages``: more than that are not replayed; ``page_messages``: per read; ``burst_bytes``: given at a time."""
 
     missed_messages: int = 10_000
     page_messages: int = 200
+    burst_bytes: int = 64 * 1024
+
+
+class _Progress:
+    """What a catch-up has given so far."""
+
+    __slots__ = ("burst_bytes", "is_whole", "last")
+
+    def __init__(self) -> None:
+        self.last: ChatMessage | None = None
+        self.is_whole = True  # no number was absent
+        self.burst_bytes = 0
 
 
 class Recovery:
-    """Begins subscriptions to rooms and brings them up to date. All methods raise ``StoreUnavailable``."""
+    """Begins subscriptions to rooms and brings them up to date.
+
+    All methods raise ``StoreUnavailable``, and ``Refusal`` for a room that is not there or not the follower's any more.
+    """
 
     def __init__(self, store: Store, feeds: Feeds, limits: RecoveryLimits) -> None:
         self._store = store
@@ -67,42 +86,60 @@ class Recovery:
         self._limits = limits
 
     async def begin(self, feed: Feed, follower: Follower, since: str | None) -> Begun:
-        """Bring a new follower of an acquired feed into the live set, after what came since ``since`` if that is whole."""
+        """Bring a new follower of an acquired feed into the live set, after what came since ``since`` if that is whole.
+
+        Returns in the step in which the follower joins, so that what is said of it comes before the next message.
+        """
         await self._feeds.ready(feed)
-        recovered = None
-        if since is not None:
-            position = Position.parse(since)
-            recovered = position is not None and await self._is_whole(feed.room, position)
-            if position is not None and recovered:
-                follower.begin_after(position.seq)
-                await self.catch_up(feed, follower)
-        if not recovered:
-            follower.begin_after(feed.position)
-            follower.join()
-        return Begun(recovered, await self._position_at(feed.room, follower.last_seq))
+        position = Position.parse(since) if since is not None else None
+        if position is not None and not await self._is_whole(feed.room, position):
+            position = None
+        follower.begin_after(feed.position if position is None else position.seq)
+        progress = await self._bring_up(feed, follower)
+        recovered = None if since is None else position is not None and progress.is_whole
+        return Begun(recovered, str(self._reached(feed, follower, progress) or position))
 
     async def catch_up(self, feed: Feed, follower: Follower) -> None:
         """Give a follower what it has missed, then let it join."""
-        while follower.last_seq < (target := feed.position):
-            page = feed.recent_after(follower.last_seq)
-            if page is None:
-                page = await self._store.history(feed.room, after=follower.last_seq, limit=self._limits.page_messages)
-                whole = len(page) < self._limits.page_messages
-            else:
-                whole = True
-            await self._check(follower, page)
-            for message in page:
-                if message.seq > follower.last_seq:
-                    follower.give(message)
-            if whole and follower.last_seq < target:
-                follower.begin_after(target)  # what is absent up to there was pruned
-            waiting = follower.drained()
-            if waiting is not None:
-                await waiting
-        follower.join()
+        await self._bring_up(feed, follower)
 
-    async def _check(self, follower: Follower, page: Sequence[ChatMessage]) -> None:
+    async def _bring_up(self, feed: Feed, follower: Follower) -> _Progress:
+        progress = _Progress()
+        while True:
+            if follower.last_seq >= feed.position:
+                check = follower.may_receive(feed.members_version)
+                if check is None:
+                    follower.join()  # in one step with the two conditions
+                    return progress
+                await check
+            else:
+                await _room_for_more(follower)
+                await self._give_page(feed, follower, progress)
+
+    async def _give_page(self, feed: Feed, follower: Follower, progress: _Progress) -> None:
+        target, limit = feed.position, self._limits.page_messages
+        recent = feed.recent_after(follower.last_seq)
+        page = await self._store.history(feed.room, after=follower.last_seq, limit=limit) if recent is None else recent
+        await self._check(feed, follower, page)
+        for message in page:
+            if message.seq <= follower.last_seq:
+                continue
+            if progress.burst_bytes >= self._limits.burst_bytes:
+                progress.burst_bytes = 0
+                await asyncio.sleep(0)  # only what has been flushed shows whether the client keeps up
+                await _room_for_more(follower)
+            progress.is_whole &= message.seq == follower.last_seq + 1
+            progress.last = message
+            progress.burst_bytes += _OVERHEAD_BYTES + len(message.content) * _BYTES_PER_CHAR
+            follower.give(message)
+        if follower.last_seq < target and (recent is not None or len(page) < limit):
+            follower.begin_after(target)  # what is absent up to there was pruned
+            progress.is_whole = False
+
+    async def _check(self, feed: Feed, follower: Follower, page: Sequence[ChatMessage]) -> None:
         newest = max((message.members_version for message in page), default=0)
+        if newest > feed.members_version:
+            self._feeds.members_heard(feed.room, newest)
         check = follower.may_receive(newest)
         if check is not None:
             await check
@@ -112,7 +149,7 @@ class Recovery:
         if position.epoch != self._store.epoch:
             return False
         heads = await self._store.heads([room])
-        if not heads or not 0 <= position.seq <= heads[0].last_seq:
+        if not heads or heads[0].deleted or not 0 <= position.seq <= heads[0].last_seq:
             return False
         if heads[0].last_seq - position.seq > self._limits.missed_messages:
             return False
@@ -122,6 +159,14 @@ class Recovery:
         first = await self._store.history(room, after=0, limit=1)
         return heads[0].last_seq == 0 or (bool(first) and first[0].seq == 1)
 
-    async def _position_at(self, room: str, seq: int) -> str:
-        row = await self._store.message_at(room, seq) if seq > 0 else None
-        return str(Position(self._store.epoch, seq, mark_of(row.id) if row is not None else ""))
+    def _reached(self, feed: Feed, follower: Follower, progress: _Progress) -> Position | None:
+        """Where the follower is; None if it came ahead of the feed and was given nothing."""
+        if progress.last is not None and progress.last.seq == follower.last_seq:
+            return Position.of(progress.last)
+        return feed.here(self._store.epoch) if follower.last_seq == feed.position else None
+
+
+async def _room_for_more(follower: Follower) -> None:
+    waiting = follower.drained()
+    if waiting is not None:
+        await waiting

@@ -86,7 +86,7 @@ class Rooms:
             if members is None:
                 self._known.pop(room, None)
                 return None
-            if members.version >= self._heard.get(room, 0):
+            if members.version >= self._newest(room):
                 self._remember(members)
                 return members
         raise StoreUnavailable(f"the members of room {room} are older than a change that was announced")
@@ -100,6 +100,11 @@ class Rooms:
             self._heard.pop(room, None)
             self._heard[room] = max(members_version, self._heard.get(room, 0))
             _forget_oldest(self._heard, self._limit)
+
+    def _newest(self, room: str) -> int:
+        """The newest version known of. Of two reads under way the later one may be answered first."""
+        known = self._known.get(room)
+        return max(self._heard.get(room, 0), known.version if known is not None else 0)
 
     def _remember(self, members: Members) -> None:
         self._heard.pop(members.room, None)

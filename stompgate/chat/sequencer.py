@@ -19,7 +19,7 @@ class Sequencer:
     ``position`` is the highest ``seq`` let through (None before the start is known), ``highest`` the highest heard of.
     """
 
-    __slots__ = ("_asked_up_to", "_held", "_held_limit", "_paused", "highest", "position", "repeats")
+    __slots__ = ("_doubted", "_held", "_held_limit", "_news", "_paused", "highest", "position", "repeats")
 
     def __init__(self, held_limit: int) -> None:
         self.position: int | None = None
@@ -28,16 +28,23 @@ class Sequencer:
         self._held: dict[int, ChatMessage] = {}
         self._held_limit = held_limit
         self._paused = False
-        self._asked_up_to = 0
+        self._doubted: frozenset[int] = frozenset()  # held when the store was asked
+        self._news = 0  # the highest heard of since then
 
     @property
     def is_behind(self) -> bool:
         """Whether a number is missing below one that was heard of."""
         return self.position is not None and not self._paused and self.highest > self.position
 
+    @property
+    def held(self) -> int:
+        """How many messages wait for one below them."""
+        return len(self._held)
+
     def start(self, last_seq: int) -> Sequence[ChatMessage]:
         """Begin above the store's last ``seq``, read after this sequencer was made known to those who offer."""
         self.position = last_seq
+        self._drop_passed(last_seq)
         return self._release()
 
     def offer(self, message: ChatMessage) -> Sequence[ChatMessage]:
@@ -57,6 +64,7 @@ class Sequencer:
     def hear_of(self, seq: int) -> None:
         """Learn that the store has a message of this number."""
         self.highest = max(self.highest, seq)
+        self._news = max(self._news, seq)
 
     def pause(self) -> None:
         """Hold everything until ``resume``: who may receive must be found out first."""
@@ -69,13 +77,14 @@ class Sequencer:
 
     def asking(self) -> None:
         """A read of the store begins: what was heard of before it must be in the answer, or does not exist."""
-        self._asked_up_to = self.highest
+        self._doubted = frozenset(self._held)
+        self._news = 0
 
     def fill(self, last_seq: int, rows: Sequence[ChatMessage], *, complete: bool) -> Sequence[ChatMessage]:
         """Take the answer: the last ``seq``, then rows above ``position``, all of them where ``complete``.
 
         Numbers up to ``last_seq`` that are absent are passed over. What claims a number above it, and was heard of before
-        the question, is not believed.
+        the question only, is not believed.
         """
         if self.position is None:
             return _NOTHING
@@ -87,18 +96,23 @@ class Sequencer:
         if complete:
             self.position = max(self.position, last_seq)
             self._disbelieve(last_seq)
+        self._drop_passed(self.position)
         through.extend(self._release())
         return through
 
     def _disbelieve(self, last_seq: int) -> None:
-        for seq in [seq for seq in self._held if last_seq < seq <= self._asked_up_to]:
+        for seq in self._doubted:
+            if seq > last_seq:
+                self._held.pop(seq, None)
+        self.highest = max(last_seq, self._news, max(self._held, default=0), self.position or 0)
+
+    def _drop_passed(self, position: int) -> None:
+        for seq in [seq for seq in self._held if seq <= position]:
             del self._held[seq]
-        if self.highest <= self._asked_up_to:
-            self.highest = max(last_seq, *self._held, self.position or 0)
 
     def _hold(self, message: ChatMessage) -> None:
-        self.highest = max(self.highest, message.seq)
-        if len(self._held) >= self._held_limit:
+        self.hear_of(message.seq)
+        if len(self._held) >= self._held_limit and message.seq not in self._held:
             self._held.clear()  # ``highest`` remembers that there is more; the store has it
         self._held[message.seq] = message
 
@@ -109,7 +123,5 @@ class Sequencer:
         while (message := self._held.pop(self.position + 1, None)) is not None:
             self.position = message.seq
             through.append(message)
-        for seq in [seq for seq in self._held if seq <= self.position]:
-            del self._held[seq]
         self.highest = max(self.highest, self.position)
         return through

@@ -49,7 +49,7 @@ class Wire:
 
     def __init__(self, zone: tzinfo | None) -> None:
         self._zone = zone
-        self._second = -1
+        self._second: int | None = None
         self._second_text = ""
 
     def timestamp(self, us: int) -> str:
