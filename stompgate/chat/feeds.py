@@ -265,8 +265,10 @@ class Feeds:
         last_seq = heads[0].last_seq if heads and not heads[0].deleted else feed.position
         limit = self._limits.page_messages
         rows = await self._store.history(feed.room, after=feed.position, limit=limit)
-        for seen in [*heads[:1], *rows[-1:]]:  # versions rise with ``seq``
-            self._hear(feed, seen.members_version)
+        if heads:
+            self._hear(feed, heads[0].members_version)
+        if rows:
+            self._hear(feed, rows[-1].members_version)  # versions rise with ``seq``
         if feed.heard_version > feed.members_version:
             await self._read_members(feed)
         self._hand_on(feed, sequencer.fill(last_seq, rows, complete=len(rows) < limit))
