@@ -32,6 +32,7 @@ _SWITCH_S = 0.0005
 """How long the event loop may keep the store's threads from running. The default, 5 ms, is paid at each of their steps."""
 
 _DATE_S = 1.0
+_STORE_DEADLINE_S = 15.0
 _CLOSE_MARGIN_S = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -75,9 +76,9 @@ async def _serve(settings: Settings, connections: int) -> int:
     clock = SystemClock(loop)
     server = wire(settings, clock, loop, connections=connections)
     async with server.container:
-        await _start(server, settings, tls)
         dates = asyncio.create_task(_keep_dates(server), name="dates")
         try:
+            await _start(server, settings, tls)
             await stop.wait()
         finally:
             dates.cancel()
@@ -94,7 +95,6 @@ def _asked_to_stop(stop: asyncio.Event) -> None:
 
 
 async def _start(server: Server, settings: Settings, tls: ssl.SSLContext | None) -> None:
-    server.http.tick()
     server.ticker.start()
     server.feeds.start()
     server.outbox.start()
@@ -117,7 +117,8 @@ async def _stop(server: Server, settings: Settings) -> None:
     server.health.is_listening = False
     await server.listener.close()
     server.gate.close_all(Cause.SERVER_STOPPING)
-    await server.intake.close()
+    with suppress(TimeoutError):  # what the store has not answered by then, it may still have stored
+        await asyncio.wait_for(server.intake.close(), _STORE_DEADLINE_S)
     await server.http.close()
     with suppress(TimeoutError):  # the links give up on a silent peer by themselves a little earlier
         await asyncio.wait_for(server.gate.empty.wait(), settings.websocket.close_timeout_s + _CLOSE_MARGIN_S)
@@ -129,5 +130,5 @@ async def _stop(server: Server, settings: Settings) -> None:
 
 async def _keep_dates(server: Server) -> None:
     while True:
-        await asyncio.sleep(_DATE_S)
         server.http.tick()
+        await asyncio.sleep(_DATE_S)

@@ -49,6 +49,10 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Below that they write a line for each connection and, at debug, what was in its frames.
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    # Its warnings are what any peer can make it say, as often as it likes.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

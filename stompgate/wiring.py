@@ -37,7 +37,8 @@ from stompgate.ports.sessions import Sessions
 from stompgate.ports.store import Store
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.handshake import Doorman
-from stompgate.transports.listener import House, HttpSide, Listener
+from stompgate.transports.http_side import HttpSide
+from stompgate.transports.listener import House, Listener
 from stompgate.transports.outbox import Flusher
 from stompgate.transports.ticker import Ticker
 
@@ -132,7 +133,12 @@ def wire(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop, *, c
         clock=clock,
         health=health,
     )
-    http = HttpSide(build_app(parts, portions.http_settings(settings)))
+    http = HttpSide(
+        build_app(parts, portions.http_settings(settings)),
+        clock.monotonic,
+        patience_s=settings.listen.head_timeout_s,
+        head_limit_bytes=settings.listen.head_limit_bytes,
+    )
     house = House(
         doorman=Doorman(settings.websocket.paths, AllowedOrigins(settings.listen.allowed_origins)),
         http=http,

@@ -171,9 +171,11 @@ class Delivery:
         return slices
 
     def _go_on(self, outgoing: Outgoing, slices: deque[Slice]) -> None:
-        """Serve the next slice, then the next message of the same destination, a turn of the loop for each."""
-        if slices:
+        """Serve as many as fit in one slice, then, in another turn of the loop, the rest and the next message."""
+        left = self._slice_receivers
+        while slices and left > 0:
             encoding, receivers = slices.popleft()
+            left -= len(receivers)
             self._offer(outgoing, encoding, [receiver for receiver in receivers if receiver.is_live])
         if not slices:
             backlog = self._backlogs[outgoing.destination]

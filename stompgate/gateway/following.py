@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Following:
     """Recovery's ``Follower`` for one subscription."""
 
-    __slots__ = ("_destination", "_feed", "_gate", "_members_version", "_subscription", "_task")
+    __slots__ = ("_destination", "_feed", "_fell_behind", "_gate", "_members_version", "_subscription", "_task")
 
     def __init__(self, gate: Gate, subscription: Subscription, destination: Destination) -> None:
         self._gate = gate
@@ -33,6 +33,7 @@ class Following:
         self._feed = gate.feeds.acquire(destination.room)
         self._members_version = 0
         self._task: asyncio.Task[None] | None = None
+        self._fell_behind = False
 
     def begin(self, since: str | None, receipt_id: str | None, done: Callable[[Begun], None]) -> None:
         """Find out whether the peer may, catch up if it comes back, and join; then ``done``. A refusal goes to the peer."""
@@ -43,6 +44,8 @@ class Following:
         self._gate.router.discard(self._subscription)
         if self._task is None:
             self._run(self._gate.recovery.catch_up(self._feed, self))
+        else:
+            self._fell_behind = True  # just as it was about to end: once more
 
     def end(self) -> None:
         """Stop, whatever is going on."""
@@ -88,14 +91,19 @@ class Following:
         task.add_done_callback(partial(self._ended, receipt_id))
 
     def _ended(self, receipt_id: str | None, task: asyncio.Task[None]) -> None:
+        peer = self._subscription.peer
         if self._task is task:
             self._task = None
         if task.cancelled():
+            peer.receipt(receipt_id)  # a SUBSCRIBE that was ended before it began has been dealt with all the same
             return
         error = task.exception()
         if error is not None:
-            self._subscription.peer.end_subscription(self._subscription)
-            self._subscription.peer.fail(_as_refusal(error), receipt_id)
+            peer.end_subscription(self._subscription)
+            peer.fail(_as_refusal(error), receipt_id)
+        elif self._fell_behind and self._subscription.is_live:
+            self._fell_behind = False
+            self.catch_up()
 
     async def _begin(self, since: str | None, done: Callable[[Begun], None]) -> None:
         await self._check()

@@ -96,15 +96,12 @@ def _disconnect(peer: Peer, frame: Frame) -> Waiting:
 
 
 def _disconnected(peer: Peer, frame: Frame) -> None:
-    gate, receipt_id = peer.gate, frame.headers.get("receipt")
+    receipt_id = frame.headers.get("receipt")
     if receipt_id is None:
         peer.close(Cause.DISCONNECTED)
-        return
-    peer.receipt(receipt_id)
-    peer.cause = Cause.DISCONNECTED
-    peer.leave()
-    close_at_s = gate.clock.monotonic() + gate.settings.closing_grace_s
-    gate.wheel.schedule(close_at_s, lambda: peer.link.close(Cause.DISCONNECTED))
+    elif peer.state is not State.CLOSING:
+        peer.receipt(receipt_id)
+        peer.close_later(Cause.DISCONNECTED)
 
 
 # SEND

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _EARLY_SHARE: Final = 0.1
 """How much of an interval is left when a heart-beat goes out, so that the wheel's tick and the network fit in."""
 
+_STALL_S: Final = 1.0
+"""A timer this late says that this process stood still: what the peer sent meanwhile has not been read yet."""
+
 
 class HeartBeats:
     """Sends and expects heart-beats for one peer as agreed."""
@@ -63,10 +66,11 @@ class HeartBeats:
     def _expect(self) -> None:
         gate, link = self._peer.gate, self._peer.link
         now_s = gate.clock.monotonic()
-        if self._peer.is_reading_paused:  # the silence is ours
+        stalled = self._expecting is not None and now_s - self._expecting.at_s > _STALL_S
+        if self._peer.is_reading_paused or stalled:  # the silence is ours
             due_s = now_s + self._expect_within_s
         else:
-            due_s = link.last_received_s + self._expect_within_s
+            due_s = max(link.last_received_s, self._peer.listening_since_s) + self._expect_within_s
             if due_s <= now_s:
                 self._expecting = None
                 self._peer.fail(Refusal(Cause.HEARTBEAT_LOST))

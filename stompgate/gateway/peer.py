@@ -7,7 +7,7 @@ parser's buffer; past a bound the transport stops reading. A refusal is an ERROR
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,7 +38,7 @@ class Peer:
     """One connection's state. The transport calls ``receive_bytes`` and ``lost``; everything else is the gateway's."""
 
     __slots__ = (
-        "_first_frame",
+        "_deadline",
         "_heart_beats",
         "_holding",
         "_holds",
@@ -51,6 +51,7 @@ class Peer:
         "is_gone",
         "is_reading_paused",
         "link",
+        "listening_since_s",
         "opened_s",
         "session",
         "state",
@@ -71,13 +72,15 @@ class Peer:
         self.is_reading_paused = False
         self.cause: Cause | None = None
         self.opened_s = gate.clock.monotonic()
+        self.listening_since_s = self.opened_s  # before that, silence was of our own making
         self._parser = Parser(gate.settings.frame_limits)
         self._holds = False  # nothing is pulled
         self._holding: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._heart_beats: HeartBeats | None = None
         first_frame_s = self.opened_s + gate.settings.first_frame_s
-        self._first_frame: Entry | None = gate.wheel.schedule(first_frame_s, self._first_frame_late)
+        # Of the first frame; after DISCONNECT, of the client's close.
+        self._deadline: Entry | None = gate.wheel.schedule(first_frame_s, self._first_frame_late)
         gate.peers.add(self)
         gate.counters.connections += 1
 
@@ -116,9 +119,7 @@ class Peer:
         self._parser.version = version
         self.identity = identity
         self.state = State.CONNECTED
-        if self._first_frame is not None:
-            self._first_frame.cancel()
-            self._first_frame = None
+        self._stop_timers()
         if agreement.send_every_s or agreement.expect_every_s:
             self._heart_beats = HeartBeats(self, agreement)
             self._heart_beats.start()
@@ -145,8 +146,9 @@ class Peer:
         """The store has answered one SEND."""
         self.in_flight -= 1
         if not self.in_flight and self._settled is not None:
-            self._settled.set_result(None)
-            self._settled = None
+            settled, self._settled = self._settled, None
+            if not settled.done():
+                settled.set_result(None)
         if self._holds and self._holding is None:
             self._go_on()
 
@@ -192,35 +194,44 @@ class Peer:
         if self.state is State.CLOSING:
             return
         self.cause = cause
-        self.leave()
-        self.link.close(cause)
+        self._leave()
+        if not self.is_gone:
+            self.link.close(cause)
 
-    def leave(self) -> None:
+    def close_later(self, cause: Cause) -> None:
+        """Leave it to the client to close, and do so if it does not within the grace."""
+        self.cause = cause
+        self._leave()
+        if not self.is_gone:
+            close_at_s = self.gate.clock.monotonic() + self.gate.settings.closing_grace_s
+            self._deadline = self.gate.wheel.schedule(close_at_s, lambda: self.link.close(cause))
+
+    def _leave(self) -> None:
         """Take no more frames, and give nothing more. Held frames are dropped, answers still on the way are not sent."""
         self.state = State.CLOSING
         self._parser.discard()
         self._stop_timers()
         self.end_subscriptions()
-        if self.is_reading_paused:
-            self.is_reading_paused = False
-            self.link.resume_reading()  # to see the peer go
+        self._resume_reading()  # to see the peer go
 
     # Pulling frames
 
     def _pull(self) -> None:
         """Let frames take effect until there are none, one must wait, or it is others' turn."""
-        turns = self.gate.settings.frames_per_turn
+        turns, sends_in_flight = self.gate.settings.frames_per_turn, self.gate.settings.sends_in_flight
         frame: Frame | None = None
         try:
-            while (frame := self._parser.next_frame()) is not None:
+            while True:
+                if self.in_flight >= sends_in_flight:
+                    self._holds = True  # until one is answered
+                    return
+                frame = self._parser.next_frame()
+                if frame is None:
+                    break
                 self.gate.counters.frames += 1
                 waiting = handle(self, frame)
                 if waiting is not None:
-                    self._holds = True
-                    self._holding = asyncio.get_running_loop().create_task(self._hold(waiting, frame), name="peer holds")
-                    return
-                if self.in_flight >= self.gate.settings.sends_in_flight:
-                    self._holds = True  # until one is answered
+                    self._hold(self._wait(waiting, frame))
                     return
                 turns -= 1
                 if not turns:
@@ -228,24 +239,41 @@ class Peer:
                     self.gate.loop.call_soon(self._go_on)
                     return
         except FrameRefusal as refusal:
-            self.fail(refusal, refusal.receipt)
+            self._refuse(refusal, refusal.receipt)
         except Refusal as refusal:
-            self.fail(refusal, frame.headers.get("receipt") if frame is not None else None)
+            self._refuse(refusal, frame.headers.get("receipt") if frame is not None else None)
         except Exception as error:  # the one broad one: a mistake of ours costs this connection alone
             self.fail(error)
         else:
             self._check_before_connect()
 
-    async def _hold(self, waiting: Awaitable[None], frame: Frame) -> None:
+    def _hold(self, work: Coroutine[None, None, None]) -> None:
+        self._holds = True
+        self._holding = asyncio.get_running_loop().create_task(work, name="peer holds")
+
+    async def _wait(self, waiting: Awaitable[None], frame: Frame) -> None:
         try:
             await waiting
         except Refusal as refusal:
-            self.fail(refusal, frame.headers.get("receipt"))
+            self._refuse(refusal, frame.headers.get("receipt"))
+            return
         except Exception as error:
             self.fail(error)
-        finally:
-            self._holding = None
+        self._holding = None
         self._go_on()
+
+    def _refuse(self, refusal: Refusal, receipt_id: str | None) -> None:
+        """Fail, but not before the RECEIPTs of earlier SENDs: those took effect. Nothing after them will."""
+        self._parser.discard()
+        waiting = self.settled()
+        if waiting is None:
+            self.fail(refusal, receipt_id)
+        else:
+            self._hold(self._fail_after(waiting, refusal, receipt_id))
+
+    async def _fail_after(self, waiting: Awaitable[None], refusal: Refusal, receipt_id: str | None) -> None:
+        await waiting
+        self.fail(refusal, receipt_id)
 
     def _go_on(self) -> None:
         """Pull again after a wait."""
@@ -254,10 +282,16 @@ class Peer:
         self._holds = False
         if self.state is State.CLOSING:
             return
+        self._pull()
+        # Not before: whoever sends many small frames would have a new piece read for each that is taken.
+        if not self._holds or self._parser.buffered_bytes <= self.gate.settings.unread_bytes:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
         if self.is_reading_paused:
             self.is_reading_paused = False
+            self.listening_since_s = self.gate.clock.monotonic()
             self.link.resume_reading()
-        self._pull()
 
     def _check_before_connect(self) -> None:
         limit = self.gate.settings.before_connect_bytes
@@ -268,9 +302,9 @@ class Peer:
         self.fail(Refusal(Cause.FIRST_FRAME_LATE))
 
     def _stop_timers(self) -> None:
-        if self._first_frame is not None:
-            self._first_frame.cancel()
-            self._first_frame = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if self._heart_beats is not None:
             self._heart_beats.stop()
             self._heart_beats = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import orjson
 from websockets.datastructures import Headers
@@ -44,8 +45,10 @@ class Doorman:
             except Refusal as refusal:
                 protocol.send_response(refused(refusal))
             else:
-                protocol.send_response(protocol.accept(request))
-        return Handshake(b"".join(protocol.data_to_send()), protocol.state is State.OPEN)
+                protocol.send_response(_as_problem(protocol.accept(request)))
+        # Of a head that is no HTTP the library says nothing at all.
+        answer = b"".join(protocol.data_to_send()) or refused(Refusal(Cause.BAD_REQUEST)).serialize()
+        return Handshake(answer, protocol.state is State.OPEN)
 
     def _check(self, request: Request) -> None:
         if request.path.partition("?")[0] not in self._paths:
@@ -63,6 +66,19 @@ def refused(refusal: Refusal) -> Response:
     headers["Content-Type"] = "application/problem+json"
     status = refusal.cause.http_status
     return Response(status, refusal.cause.code, headers, body)
+
+
+def _as_problem(response: Response) -> Response:
+    """The library's answer, with a problem document in the place of its text where it refuses."""
+    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+        return response
+    explanation = (response.body or b"").decode("utf-8", "replace").strip().partition("\n")[0]
+    problem = {**Refusal(Cause.BAD_REQUEST, explanation).problem(), "status": response.status_code}
+    response.body = orjson.dumps(problem)
+    del response.headers["Content-Length"], response.headers["Content-Type"]
+    response.headers["Content-Length"] = str(len(response.body))
+    response.headers["Content-Type"] = "application/problem+json"
+    return response
 
 
 def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

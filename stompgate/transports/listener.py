@@ -8,17 +8,11 @@ without a time limit, and a head that does not end is cut off.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import errno
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, cast
-
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+from typing import Final, Protocol, cast
 
 from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause, Refusal
@@ -26,14 +20,16 @@ from stompgate.ports.part import SetupError
 from stompgate.timing.wheel import Entry
 
 from .handshake import Doorman, refused
+from .http_side import HttpSide
 from .outbox import Flusher
 from .websocket import Receiver, WebSocketLimits, WebSocketLink
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
 _HEAD_END: Final = b"\r\n\r\n"
-_HTTP_STOP_S: Final = 5.0
+_LINGER_S: Final = 2.0
+_LINGERING: Final = 32
+"""How many connections at a time are given a while to read why they were refused; each takes an open file."""
+
+_PORT_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +40,6 @@ class ListenLimits:
     head_bytes: int = 16 * 1024
     connections: int = 10_000
     backlog: int = 1024
-
-
-class HttpSide:
-    """Uvicorn's protocol classes around the application, without uvicorn's own server."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)
-        self._config.load()
-        self._state = ServerState()
-
-    def protocol_for(self, head: bytes) -> asyncio.Protocol:
-        """A protocol for a connection that begins with this head. HTTP/1.0 needs the one that sends it no chunks."""
-        kind = H11Protocol if head.partition(b"\r\n")[0].endswith(b"HTTP/1.0") else HttpToolsProtocol
-        protocol: asyncio.Protocol = kind(config=self._config, server_state=self._state, app_state={})
-        return protocol
-
-    @property
-    def connected(self) -> int:
-        """How many HTTP connections there are now."""
-        return len(self._state.connections)
-
-    def tick(self) -> None:
-        """Bring the Date header up to date; once a second."""
-        self._state.default_headers = [(b"date", email.utils.formatdate(usegmt=True).encode())]
-
-    async def close(self) -> None:
-        """Let requests in progress end, for a bounded time, and close what idles."""
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        for task in list(self._state.tasks):
-            try:
-                await asyncio.wait_for(asyncio.shield(task), _HTTP_STOP_S)
-            except TimeoutError:
-                task.cancel()
 
 
 class Gateway(Protocol):
@@ -102,6 +64,7 @@ class House:
     limits: ListenLimits
     websocket_limits: WebSocketLimits
     waiting: int = 0
+    lingering: int = 0
     refused: int = 0
 
     @property
@@ -113,12 +76,13 @@ class House:
 class Doorkeeper(asyncio.Protocol):
     """One connection until it is known what it is."""
 
-    __slots__ = ("_head", "_house", "_late", "_transport")
+    __slots__ = ("_head", "_house", "_late", "_lingers", "_transport")
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._head = b""
         self._late: Entry | None = None
+        self._lingers: Entry | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,7 +99,7 @@ class Doorkeeper(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A piece of the head came."""
         if self._late is None:
-            return  # refused already
+            return  # refused: what still comes is thrown away
         searched = max(0, len(self._head) - len(_HEAD_END))
         self._head += data
         end = self._head.find(_HEAD_END, searched)
@@ -146,8 +110,12 @@ class Doorkeeper(asyncio.Protocol):
             self._hand_over(end + len(_HEAD_END))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
-        """It left before it said what it is."""
+        """It left before it said what it is, or after it was refused."""
         self._stop_waiting()
+        if self._lingers is not None:
+            self._lingers.cancel()
+            self._lingers = None
+            self._house.lingering -= 1
 
     def _hand_over(self, head_bytes: int) -> None:
         house, transport, received = self._house, self._transport, self._head
@@ -161,11 +129,10 @@ class Doorkeeper(asyncio.Protocol):
             protocol.data_received(received)
             return
         handshake = house.doorman.answer(head)
-        transport.write(handshake.answer)
         if not handshake.is_open:
-            house.refused += 1
-            transport.close()
+            self._end(handshake.answer)
             return
+        transport.write(handshake.answer)
         link = WebSocketLink(transport, house.flusher, house.websocket_limits, house.gateway.attach)
         transport.set_protocol(link)
         if len(received) > head_bytes:
@@ -176,10 +143,20 @@ class Doorkeeper(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         self._stop_waiting()
-        self._house.refused += 1
-        assert self._transport is not None
-        self._transport.write(refused(refusal).serialize())
-        self._transport.close()
+        self._end(refused(refusal).serialize())
+
+    def _end(self, answer: bytes) -> None:
+        """Answer and close, but leave what the peer still sends a place to go: a reset would destroy the answer."""
+        house, transport = self._house, self._transport
+        assert transport is not None
+        house.refused += 1
+        transport.write(answer)
+        if house.lingering < _LINGERING and transport.can_write_eof():
+            transport.write_eof()
+            house.lingering += 1
+            self._lingers = house.flusher.wheel.schedule(house.flusher.now_s() + _LINGER_S, transport.abort)
+        else:
+            transport.close()
 
     def _stop_waiting(self) -> None:
         self._head = b""
@@ -209,16 +186,24 @@ class Listener:
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Listen. Raises ``SetupError`` saying why that is impossible: port in use, unknown host, no right to."""
-        backlog = self._house.limits.backlog
+        limits = self._house.limits
+        bound: list[socket.socket] = []
         try:
-            for listening in bound_sockets(host, port):
-                self.addresses.append(listening.getsockname()[:2])
+            bound += bound_sockets(host, port)
+            for listening in bound:
                 server = await self._loop.create_server(
-                    lambda: Doorkeeper(self._house), sock=listening, ssl=tls, backlog=backlog
+                    lambda: Doorkeeper(self._house),
+                    sock=listening,
+                    ssl=tls,
+                    backlog=limits.backlog,
+                    ssl_handshake_timeout=limits.head_s if tls is not None else None,
                 )
                 self._servers.append(server)
+                self.addresses.append(listening.getsockname()[:2])
         except OSError as error:
             await self.close()
+            for listening in bound:
+                listening.close()
             raise SetupError(f"cannot listen on {host or '*'} port {port}: {error.strerror or error}") from error
 
     async def close(self) -> None:
@@ -229,6 +214,17 @@ class Listener:
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:
     """One bound socket for every address of ``host``, all with one port. Raises ``OSError`` if there is none at all."""
+    for _ in range(_PORT_TRIES if port == 0 else 1):
+        try:
+            return _bound_sockets(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            in_use = error  # of port 0: what is free at one address was taken at another
+    raise in_use
+
+
+def _bound_sockets(host: str, port: int) -> list[socket.socket]:
     families = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     found: list[socket.socket] = []
     for family, kind, protocol, _, address in dict.fromkeys(families):

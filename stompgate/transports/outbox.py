@@ -52,7 +52,17 @@ class Flusher:
 class Outbox:
     """One connection's. ``too_slow`` is called once, when a limit is passed."""
 
-    __slots__ = ("_flusher", "_is_blocked", "_pending", "_relief", "_too_late", "_too_slow", "_transport", "last_sent_s")
+    __slots__ = (
+        "_flusher",
+        "_is_blocked",
+        "_is_over",
+        "_pending",
+        "_relief",
+        "_too_late",
+        "_too_slow",
+        "_transport",
+        "last_sent_s",
+    )
 
     def __init__(self, flusher: Flusher, transport: asyncio.WriteTransport, too_slow: Callable[[], None]) -> None:
         self._flusher = flusher
@@ -60,6 +70,7 @@ class Outbox:
         self._too_slow: Callable[[], None] | None = too_slow
         self._pending: list[bytes] = []
         self._is_blocked = False
+        self._is_over = False
         self._too_late: Entry | None = None
         self._relief: asyncio.Future[None] | None = None
         self.last_sent_s = flusher.now_s()
@@ -79,7 +90,7 @@ class Outbox:
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         pending.clear()
         transport = self._transport
-        if transport.is_closing():
+        if self._is_over or transport.is_closing():
             return
         transport.write(data)
         self.last_sent_s = now_s
@@ -88,6 +99,7 @@ class Outbox:
 
     def drained(self) -> Awaitable[None] | None:
         """None if the transport takes more, else an awaitable that ends when it does again or the connection ends."""
+        self.flush(self._flusher.now_s())  # before that it is not known
         if not self._is_blocked:
             return None
         if self._relief is None:
@@ -114,7 +126,8 @@ class Outbox:
             self._relief = None
 
     def end(self) -> None:
-        """The connection is gone: watch it no more."""
+        """Nothing is sent any more, whatever is offered: the connection is gone, or its last bytes are written."""
+        self._is_over = True
         self._too_slow = None
         self._pending.clear()
         self.relieve()

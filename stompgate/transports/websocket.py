@@ -95,7 +95,7 @@ class WebSocketLink(asyncio.Protocol):
 
     framing = FRAMING
 
-    __slots__ = ("_closing", "_flusher", "_frames", "_limits", "_peer", "_transport", "last_received_s", "outbox")
+    __slots__ = ("_closing", "_flusher", "_frames", "_is_lost", "_limits", "_peer", "_transport", "last_received_s", "outbox")
 
     def __init__(
         self, transport: asyncio.Transport, flusher: Flusher, limits: WebSocketLimits, attach: Callable[[Link], Receiver]
@@ -104,6 +104,7 @@ class WebSocketLink(asyncio.Protocol):
         self._flusher = flusher
         self._limits = limits
         self._closing: Entry | None = None
+        self._is_lost = False
         self._frames = _Frames(Side.SERVER, max_size=(None, limits.frame_bytes))
         self.outbox = Outbox(flusher, transport, self._too_slow)
         self.last_received_s = flusher.now_s()
@@ -130,6 +131,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         """The socket is gone."""
+        self._is_lost = True
         self.outbox.end()
         if self._closing is not None:
             self._closing.cancel()
@@ -148,7 +150,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def close(self, cause: Cause) -> None:
         """Send what was offered and a close frame; the peer has a while to answer it."""
-        if self._closing is not None:
+        if self._closing is not None or self._is_lost:
             return
         self._closing = self._flusher.wheel.schedule(self._flusher.now_s() + self._limits.close_s, self._transport.abort)
         if self._frames.state is State.OPEN:
@@ -191,6 +193,7 @@ class WebSocketLink(asyncio.Protocol):
                 self.outbox.offer(data)
             else:
                 self.outbox.flush(self._flusher.now_s())
+                self.outbox.end()
                 self._end_stream()
 
     def _end_stream(self) -> None:

@@ -62,10 +62,19 @@ def test_the_form_may_be_chosen(form: str, is_json: bool) -> None:
 def test_the_libraries_write_to_the_same_stream_in_the_same_form() -> None:
     stream = io.StringIO()
     configure(Log(), stream)
-    logging.getLogger("uvicorn.error").warning("Invalid %s received.", "request", extra={"peer": "::1"})
+    logging.getLogger("uvicorn.error").error("Invalid %s received.", "request", extra={"peer": "::1"})
     event = json.loads(stream.getvalue())
     assert event["event"] == "Invalid request received."
-    assert (event["level"], event["logger"], event["peer"]) == ("warning", "uvicorn.error", "::1")
+    assert (event["level"], event["logger"], event["peer"]) == ("error", "uvicorn.error", "::1")
+
+
+def test_the_libraries_do_not_write_what_any_peer_can_make_them_say() -> None:
+    stream = io.StringIO()
+    configure(Log(level="debug"), stream)
+    logging.getLogger("websockets.server").info("connection open")
+    logging.getLogger("websockets.server").debug("< TEXT a secret")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert stream.getvalue() == ""
 
 
 def test_below_the_level_nothing_is_written() -> None:
