@@ -1,0 +1,1 @@
+"""Measurements: server CPU per delivered message, and memory per connection. They assert nothing."""

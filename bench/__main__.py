@@ -1,0 +1,127 @@
+"""``make bench``: starts a daemon, loads it with ``stompload`` and prints what each message cost it.
+
+Server CPU per delivery is the figure to compare; times and rates are those of a shared machine. A run that loses a
+message has no figures.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+
+from tests.daemon_process import Daemon
+
+_SOURCE = Path(__file__).with_name("stompload.c")
+_BROADCAST = ("--sub", "/sub/bench/%d", "--send", "/sub/bench/%d")
+_ROOMS = 100
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A name, and what ``stompload`` is told. ``in_rooms``: stored messages in real rooms."""
+
+    name: str
+    options: tuple[str, ...]
+    in_rooms: bool = False
+
+
+def _shape(connections: int, rooms: int, senders: int, messages: int, in_flight: int) -> tuple[str, ...]:
+    numbers = {"conns": connections, "rooms": rooms, "pubs": senders, "total": messages, "window": in_flight}
+    return tuple(word for name, number in numbers.items() for word in (f"--{name}", str(number)))
+
+
+SCENARIOS = (
+    *(Scenario(f"200 subscribers, {n} in flight", (*_BROADCAST, *_shape(200, 1, 1, 4000, n))) for n in (1, 4, 32)),
+    *(Scenario(f"500 rooms of two, {n} in flight", (*_BROADCAST, *_shape(1000, 500, 500, 50_000, n))) for n in (1, 64)),
+    Scenario("10,000 idle connections", (*_BROADCAST, *_shape(10_000, 5000, 1, 0, 1), "--srcs", "4", "--hold", "5")),
+    *(
+        Scenario(f"stored, 100 rooms of two, {n} in flight", _shape(200, _ROOMS, 200, 20_000, n), in_rooms=True)
+        for n in (1, 64)
+    ),
+)
+
+
+@contextmanager
+def daemon() -> Iterator[Daemon]:
+    """A daemon with an empty database, which logs no connection."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Daemon(Path(folder), {"log": {"level": "warning"}})
+        try:
+            yield server.start()
+            server.stop()
+        finally:
+            server.put_down()
+
+
+def compile_load(folder: Path) -> Path:
+    """Compile the load generator."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise click.ClickException("a C compiler is needed: install gcc")
+    program = folder / "stompload"
+    subprocess.run([compiler, "-O2", "-o", program, _SOURCE], check=True)
+    return program
+
+
+def room_options(server: Daemon, folder: Path) -> tuple[str, ...]:
+    """Make rooms for the users that ``stompload`` plays, and say how to send to them."""
+    rooms = []
+    with httpx.Client(base_url=server.url, trust_env=False) as http:
+        for number in range(_ROOMS):
+            parameters = {"user": f"user{number + _ROOMS}", "name": "bench"}
+            answer = http.post("/room/create", params=parameters, headers={"X-Auth-User": f"user{number}"})
+            rooms.append(answer.raise_for_status().json()[0]["room"]["roomUUID"])
+    listed = folder / "rooms.txt"
+    listed.write_text("\n".join(rooms) + "\n")
+    chat = ("--sub", "/sub/chat/room/%s", "--send", "/pub/room/%s/message", "--body", "chat", "--receipts", "1")
+    return ("--roomfile", str(listed), *chat)
+
+
+def measure(program: Path, scenario: Scenario, folder: Path) -> dict[str, Any]:
+    """Run one scenario against a daemon of its own."""
+    with daemon() as server:
+        rooms = room_options(server, folder) if scenario.in_rooms else ()
+        command = [str(program), "--port", str(server.port), "--pid", str(server.pid), *rooms, *scenario.options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    figures = json.loads(done.stdout) if done.returncode == 0 else {"missing": done.stderr.strip()}
+    assert isinstance(figures, dict)
+    return figures
+
+
+@click.command()
+@click.option("--only", default="", help="Measure only what has this in its name.")
+def main(only: str) -> None:
+    """Measure, one line per scenario."""
+    click.echo(
+        f"{'':44}{'µs/delivery':>12}{'µs/message':>12}{'messages/s':>12}{'p50 ms':>8}{'p99 ms':>8}{'KB/conn':>9}{'µs/connect':>12}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        program = compile_load(Path(folder))
+        for scenario in SCENARIOS:
+            if only in scenario.name:
+                click.echo(_line(scenario.name, measure(program, scenario, Path(folder))))
+
+
+def _line(name: str, figures: dict[str, Any]) -> str:
+    if figures["missing"]:
+        return f"{name:44}not measured: {figures['missing']}"
+    sent, wall_s = figures["sent"], figures["wall_s"]
+    per_message_us = figures["server_cpu_s"] * 1e6 / sent if sent else 0.0
+    rate = sent / wall_s if sent else 0.0
+    return (
+        f"{name:44}{figures['cpu_us_per_delivery']:12.2f}{per_message_us:12.1f}{rate:12.0f}{figures['p50_us'] / 1000:8.2f}"
+        f"{figures['p99_us'] / 1000:8.2f}{figures['kb_per_conn']:9.2f}{figures['connect_cpu_us']:12.0f}"
+    )
+
+
+main()
