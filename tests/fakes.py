@@ -17,6 +17,10 @@ class FakeTimer:
     def cancel(self) -> None:
         self._call = None
 
+    @property
+    def is_pending(self) -> bool:
+        return self._call is not None
+
     def make_call(self) -> None:
         call, self._call = self._call, None
         if call is not None:
@@ -55,3 +59,13 @@ class FakeClock:
             self._now_s = at_s
             timer.make_call()
         self._now_s = until_s
+
+    def advance_to_next(self) -> bool:
+        """Go to the earliest call that is still to be made, and make it and all that are due with it. False: there is none."""
+        while self._timers and not self._timers[0][2].is_pending:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return False
+        self._now_s = max(self._now_s, self._timers[0][0])
+        self.advance(0.0)
+        return True

@@ -16,6 +16,8 @@ from stompgate.ports.store import Store
 from stompgate.relays.local import LocalHub, LocalRelay
 from stompgate.sessions.memory import MemorySessions
 from stompgate.stores.sqlite import SqliteStore
+from tests.bad_relay import BadRelay, BadRelayHub
+from tests.memory_store import MemoryRows, MemoryStore
 
 
 class StoreHome(Protocol):
@@ -44,7 +46,18 @@ class SqliteHome:
             await store.close()
 
 
-STORE_HOMES: dict[str, Callable[[Path], StoreHome]] = {"sqlite": SqliteHome}
+class MemoryHome:
+    def __init__(self, folder: Path) -> None:
+        self._rows = MemoryRows()
+
+    async def open(self) -> Store:
+        return MemoryStore(self._rows, server_id="server-1")
+
+    async def close(self) -> None:
+        pass
+
+
+STORE_HOMES: dict[str, Callable[[Path], StoreHome]] = {"sqlite": SqliteHome, "memory": MemoryHome}
 
 
 def _local_relays() -> Callable[[], Relay]:
@@ -52,7 +65,12 @@ def _local_relays() -> Callable[[], Relay]:
     return lambda: LocalRelay(hub)
 
 
-RELAY_GROUPS: dict[str, Callable[[], Callable[[], Relay]]] = {"local": _local_relays}
+def _bad_relays() -> Callable[[], Relay]:
+    hub = BadRelayHub()
+    return lambda: BadRelay(hub)
+
+
+RELAY_GROUPS: dict[str, Callable[[], Callable[[], Relay]]] = {"local": _local_relays, "bad": _bad_relays}
 SESSIONS: dict[str, Callable[[str], Sessions]] = {"memory": MemorySessions}
 MAILS: dict[str, Callable[[], Mail]] = {"log": LogMail}
 

@@ -1,0 +1,323 @@
+"""A store in memory: rows that several servers share, each through a handle of its own. It keeps the whole contract of the
+port; when a call takes effect and what becomes of its answer is for its pace to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from stompgate.model.causes import Cause
+from stompgate.model.inquiries import Inquiry
+from stompgate.model.messages import ChatMessage, Draft
+from stompgate.model.records import ChatRecord, RoomChanged
+from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
+from stompgate.ports.store import Outcome, Rejected, Stored, StoreUnavailable
+
+T = TypeVar("T")
+
+
+class Pace(Protocol):
+    """When calls take effect. ``work`` is one transaction: it does everything or, by an exception, nothing."""
+
+    async def run(self, name: str, work: Callable[[], T], *, writes: bool) -> T: ...
+
+
+class AtOnce:
+    """Every call takes effect in the next turn of the loop, in the order of the calls."""
+
+    async def run(self, name: str, work: Callable[[], T], *, writes: bool) -> T:
+        await asyncio.sleep(0)
+        return work()
+
+
+@dataclass(slots=True)
+class Row:
+    """A stored message. ``number`` counts all rows of the store and all removals, in the order of their commits."""
+
+    number: int
+    message: ChatMessage
+    client_id: str | None
+    unrelayed_by: str | None
+
+
+@dataclass(slots=True)
+class RoomRow:
+    room: Room
+    key: tuple[str, str, str]
+    members: list[RoomUser]
+    version: int = 1
+    deleted: bool = False
+    unrelayed_by: str | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def users(self) -> frozenset[str]:
+        return frozenset(member.user for member in self.members)
+
+
+class MemoryRows:
+    """What is stored. Rows of deleted rooms are kept for whoever looks from outside; the handles don't show them."""
+
+    def __init__(self, epoch: str = "e0") -> None:
+        self.epoch = epoch
+        self.rooms: dict[str, RoomRow] = {}
+        self.by_id: dict[str, Row] = {}
+        self.by_client_id: dict[tuple[str, str, str], Row] = {}
+        self.inquiries: dict[int, Inquiry] = {}
+        self.mailed: set[int] = set()
+        self.removals: dict[tuple[str, str], int] = {}
+        self._number = 0
+        self._member_id = 0
+
+    def living(self, room: str) -> RoomRow | None:
+        found = self.rooms.get(room)
+        return None if found is None or found.deleted else found
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def make_room(self, uuid: str, key: tuple[str, str, str], users: Sequence[tuple[str, str]]) -> RoomRow:
+        """Make a room. ``users``: each member and whom they talk to."""
+        room = Room(len(self.rooms) + 1, uuid, key[2])
+        members = []
+        for user, other in users:
+            self._member_id += 1
+            members.append(RoomUser(self._member_id, room, user, other))
+        found = self.rooms[uuid] = RoomRow(room, key, members)
+        return found
+
+    def append_group(self, drafts: Sequence[Draft], server_id: str) -> Sequence[Outcome]:
+        failed = {
+            draft.transaction: objection
+            for draft in reversed(drafts)
+            if draft.transaction and (objection := self._objection(draft)) is not None
+        }
+        return [failed.get(draft.transaction) or self._append(draft, server_id) for draft in drafts]
+
+    def _objection(self, draft: Draft) -> Rejected | None:
+        room = self.living(draft.room)
+        if not _is_storable(draft):
+            return Rejected(Cause.BAD_BODY, "not storable")
+        if room is None:
+            return Rejected(Cause.NO_SUCH_ROOM, "the room is unknown or deleted")
+        if self._earlier(draft) is None and draft.members_version != room.version and draft.sender not in room.users:
+            return Rejected(Cause.NO_SUCH_ROOM, "the sender is no member")
+        return None
+
+    def _earlier(self, draft: Draft) -> Row | None:
+        earlier = self.by_id.get(draft.id)
+        if earlier is None and draft.client_id is not None:
+            earlier = self.by_client_id.get((draft.room, draft.sender, draft.client_id))
+        return earlier
+
+    def _append(self, draft: Draft, server_id: str) -> Outcome:
+        objection = self._objection(draft)
+        if objection is not None:
+            return objection
+        earlier = self._earlier(draft)
+        if earlier is not None:
+            return Stored(earlier.message, repeated=True)
+        room = self.rooms[draft.room]
+        seq, version = len(room.rows) + 1, room.version
+        message = ChatMessage(draft.id, draft.room, seq, draft.sender, draft.content, draft.sent_at_us, self.epoch, version)
+        row = Row(self.next_number(), message, draft.client_id, server_id)
+        room.rows.append(row)
+        self.by_id[draft.id] = row
+        if draft.client_id is not None:
+            self.by_client_id[draft.room, draft.sender, draft.client_id] = row
+        return Stored(message, repeated=False)
+
+    def changed(self, room: RoomRow, server_id: str) -> RoomChanged:
+        room.version += 1
+        room.unrelayed_by = server_id
+        return RoomChanged(room.room.uuid, room.version, room.deleted, self.epoch)
+
+
+class MemoryStore:
+    """One server's handle on shared rows: ``ports.store.Store``."""
+
+    def __init__(self, rows: MemoryRows, *, server_id: str, pace: Pace | None = None) -> None:
+        self._rows = rows
+        self._server_id = server_id
+        self._pace = pace or AtOnce()
+
+    async def open(self) -> None:
+        """Nothing is needed."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def ping(self) -> None:
+        """Memory always works."""
+
+    @property
+    def epoch(self) -> str:
+        return self._rows.epoch
+
+    async def _read(self, name: str, work: Callable[[], T]) -> T:
+        return await self._pace.run(name, work, writes=False)
+
+    async def _write(self, name: str, work: Callable[[], T]) -> T:
+        return await self._pace.run(name, work, writes=True)
+
+    # Messages
+
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        group = list(drafts)
+        return await self._write("append", lambda: self._rows.append_group(group, self._server_id))
+
+    async def history(
+        self, room: str, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[ChatMessage]:
+        def work() -> Sequence[ChatMessage]:
+            found = self._rows.living(room)
+            messages = [row.message for row in found.rows] if found is not None else []
+            messages = [one for one in messages if before is None or one.seq < before]
+            messages = [one for one in messages if after is None or one.seq > after]
+            count = max(0, min(limit, len(messages)))
+            return messages[:count] if after is not None else messages[len(messages) - count :]
+
+        return await self._read("history", work)
+
+    async def message_at(self, room: str, seq: int) -> ChatMessage | None:
+        def work() -> ChatMessage | None:
+            found = self._rows.living(room)
+            return found.rows[seq - 1].message if found is not None and 1 <= seq <= len(found.rows) else None
+
+        return await self._read("message_at", work)
+
+    async def heads(self, rooms: Sequence[str]) -> Sequence[RoomHead]:
+        def work() -> Sequence[RoomHead]:
+            found = [self._rows.rooms[room] for room in dict.fromkeys(rooms) if room in self._rows.rooms]
+            return [RoomHead(one.room.uuid, len(one.rows), one.version, one.deleted) for one in found]
+
+        return await self._read("heads", work)
+
+    # The outbox
+
+    async def unrelayed(self, limit: int) -> Sequence[ChatRecord | RoomChanged]:
+        def work() -> Sequence[ChatRecord | RoomChanged]:
+            rooms = self._rows.rooms.values()
+            changes = [
+                RoomChanged(one.room.uuid, one.version, one.deleted, self._rows.epoch)
+                for one in rooms
+                if one.unrelayed_by == self._server_id
+            ]
+            owed = [row for one in rooms if not one.deleted for row in one.rows if row.unrelayed_by == self._server_id]
+            owed.sort(key=lambda row: row.number)
+            records: list[ChatRecord | RoomChanged] = [*changes, *(ChatRecord(row.message) for row in owed)]
+            return records[:limit]
+
+        return await self._read("unrelayed", work)
+
+    async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
+        def work() -> None:
+            for record in records:
+                if isinstance(record, ChatRecord):
+                    row = self._rows.by_id.get(record.message.id)
+                    if row is not None:
+                        row.unrelayed_by = None
+                else:
+                    room = self._rows.rooms.get(record.room)
+                    if room is not None and room.version <= record.members_version:
+                        room.unrelayed_by = None
+
+        await self._write("mark_relayed", work)
+
+    # Rooms
+
+    async def create_room(self, uuid: str, *, buyer: str, seller: str, product_name: str) -> tuple[RoomUser, RoomUser]:
+        def work() -> tuple[RoomUser, RoomUser]:
+            key = (buyer, seller, product_name)
+            if not all(map(_is_text, (uuid, *key))):
+                raise StoreUnavailable("a text is no Unicode")
+            found = next((one for one in self._rows.rooms.values() if one.key == key and not one.deleted), None)
+            found = found or self._rows.make_room(uuid, key, [(seller, buyer), (buyer, seller)])
+            return found.members[0], found.members[1]
+
+        return await self._write("create_room", work)
+
+    async def members(self, room: str) -> Members | None:
+        def work() -> Members | None:
+            found = self._rows.rooms.get(room)
+            if found is None:
+                return None
+            users = frozenset() if found.deleted else found.users
+            return Members(room, users, found.version, found.deleted, len(found.rows))
+
+        return await self._read("members", work)
+
+    async def room_user(self, room: str, user: str) -> RoomUser | None:
+        return await self._read("room_user", lambda: next(iter(self._members_where(lambda m: m.room.uuid == room, user)), None))
+
+    async def rooms_of(self, user: str) -> Sequence[RoomUser]:
+        return await self._read("rooms_of", lambda: self._members_where(lambda _: True, user))
+
+    async def all_room_users(self) -> Sequence[RoomUser]:
+        return await self._read("all_room_users", lambda: self._members_where(lambda _: True, None))
+
+    def _members_where(self, holds: Callable[[RoomUser], bool], user: str | None) -> list[RoomUser]:
+        members = [member for room in self._rows.rooms.values() if not room.deleted for member in room.members]
+        members = [member for member in members if holds(member) and (user is None or member.user == user)]
+        return sorted(members, key=lambda member: member.id)
+
+    async def delete_room(self, room: str) -> RoomChanged | None:
+        def work() -> RoomChanged | None:
+            found = self._rows.living(room)
+            if found is None:
+                return None
+            found.deleted = True
+            for member in found.members:
+                self._rows.removals.setdefault((room, member.user), self._rows.next_number())
+            return self._rows.changed(found, self._server_id)
+
+        return await self._write("delete_room", work)
+
+    async def remove_member(self, room: str, user: str) -> RoomChanged | None:
+        """Take one member out of a room: what ``RoomChanged`` is prepared for, beyond the port."""
+
+        def work() -> RoomChanged | None:
+            found = self._rows.living(room)
+            if found is None or user not in found.users:
+                return None
+            found.members = [member for member in found.members if member.user != user]
+            self._rows.removals[room, user] = self._rows.next_number()
+            return self._rows.changed(found, self._server_id)
+
+        return await self._write("remove_member", work)
+
+    # Inquiries
+
+    async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
+        def work() -> Inquiry:
+            number = len(self._rows.inquiries) + 1
+            kept = Inquiry(number, inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
+            self._rows.inquiries[number] = kept
+            return kept
+
+        return await self._write("add_inquiry", work)
+
+    async def unmailed(self, limit: int) -> Sequence[Inquiry]:
+        rows = self._rows
+        return await self._read(
+            "unmailed", lambda: [one for number, one in rows.inquiries.items() if number not in rows.mailed][:limit]
+        )
+
+    async def mark_mailed(self, inquiry_id: int) -> None:
+        await self._write("mark_mailed", lambda: self._rows.mailed.add(inquiry_id))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_storable(draft: Draft) -> bool:
+    texts = (draft.id, draft.room, draft.sender, draft.content, draft.client_id or "")
+    return all(map(_is_text, texts)) and draft.sent_at_us.bit_length() < 64
