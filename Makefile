@@ -1,7 +1,7 @@
 # One word per job; `make help` lists them. Set-up is part of each job and done once per state of the lock files.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock clean
+.PHONY: help run test lint bench proof lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,13 @@ lint: $(DEV_READY) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
+
+bench: $(DEV_READY) ## measure server CPU per message and memory per connection; asserts nothing
+	@$(BIN)/python -m bench
+
+proof: $(DEV_READY) ## the long forms: the daemon killed 100 times under load, a thousand dropped connections
+	@$(BIN)/python -m tests.torture --kills 100 --drops 300
+	@$(BIN)/python -m tests.torture --kills 0 --drops 1000 --rooms 1 --every-ms 20
 
 lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and requirements/dev.in
 	@$(COMPILE) --upgrade --output-file requirements/run.lock pyproject.toml
