@@ -1,5 +1,5 @@
 """Fixtures that every folder of tests may use."""
 
-from tests.daemon_process import daemon, launch
+from tests.daemon_process import daemon, launch, shared_daemon
 
-__all__ = ["daemon", "launch"]
+__all__ = ["daemon", "launch", "shared_daemon"]

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,15 +195,15 @@ def _event(line: str) -> dict[str, Any]:
 Launch = Callable[..., Daemon]
 
 
-@pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
-    """Start daemons by ``launch(settings, *options)``. What still runs at the end is stopped, and must end well."""
+@contextmanager
+def launcher(folder: Path) -> Iterator[Launch]:
+    """A function ``launch(settings, *options)``. What still runs at the end is stopped, and must end well."""
     daemons: list[Daemon] = []
 
     def start(settings: Sections | None = None, *options: str) -> Daemon:
-        folder = tmp_path / f"daemon-{len(daemons) + 1}"
-        folder.mkdir()
-        daemons.append(Daemon(folder, settings, options))
+        own = folder / f"daemon-{len(daemons) + 1}"
+        own.mkdir()
+        daemons.append(Daemon(own, settings, options))
         return daemons[-1].start()
 
     try:
@@ -214,6 +214,20 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     finally:
         for daemon in daemons:
             daemon.put_down()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Starts daemons for one test."""
+    with launcher(tmp_path) as launch:
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with the standard settings for all tests of a module, each of which uses rooms and destinations of its own."""
+    with launcher(tmp_path_factory.mktemp("shared")) as launch:
+        yield launch()
 
 
 @pytest.fixture

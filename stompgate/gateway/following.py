@@ -100,7 +100,12 @@ class Following:
         error = task.exception()
         if error is not None:
             peer.end_subscription(self._subscription)
-            peer.fail(_as_refusal(error), receipt_id)
+            if isinstance(error, StoreUnavailable):
+                error = Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
+            if isinstance(error, Refusal):
+                peer.refuse(error, receipt_id)
+            else:
+                peer.fail(error, receipt_id)
         elif self._fell_behind and self._subscription.is_live:
             self._fell_behind = False
             self.catch_up()
@@ -116,9 +121,3 @@ class Following:
             await waiting
         members = self._gate.rooms.known(self._destination.room)
         self._members_version = members.version if members is not None else 0
-
-
-def _as_refusal(error: BaseException) -> BaseException:
-    if isinstance(error, StoreUnavailable):
-        return Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
-    return error

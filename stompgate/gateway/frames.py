@@ -162,7 +162,7 @@ def _send_chat(peer: Peer, frame: Frame, destination: Destination) -> Waiting:
 def _stored(peer: Peer, frame: Frame, outcome: Outcome) -> None:
     receipt_id = frame.headers.get("receipt")
     if isinstance(outcome, Rejected):
-        peer.fail(Refusal(outcome.cause, detail=outcome.detail), receipt_id)
+        peer.refuse(Refusal(outcome.cause, detail=outcome.detail), receipt_id)
     else:
         peer.receipt(receipt_id)
     peer.answered()

@@ -7,7 +7,7 @@ parser's buffer; past a bound the transport stops reading. A refusal is an ERROR
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,6 +39,7 @@ class Peer:
 
     __slots__ = (
         "_deadline",
+        "_failing",
         "_heart_beats",
         "_holding",
         "_holds",
@@ -76,6 +77,7 @@ class Peer:
         self._parser = Parser(gate.settings.frame_limits)
         self._holds = False  # nothing is pulled
         self._holding: asyncio.Task[None] | None = None
+        self._failing: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._heart_beats: HeartBeats | None = None
         first_frame_s = self.opened_s + gate.settings.first_frame_s
@@ -189,6 +191,20 @@ class Peer:
         self.send(answers.error(error.cause, error.explanation, receipt_id, headers))
         self.close(error.cause)
 
+    def refuse(self, refusal: Refusal, receipt_id: str | None = None) -> None:
+        """Fail, but after the answers to earlier SENDs, for those take effect. No further frame will."""
+        self._parser.discard()
+        waiting = self.settled()
+        if waiting is None:
+            self.fail(refusal, receipt_id)
+        elif self._failing is None:
+            failing = self._fail_after(waiting, refusal, receipt_id)
+            self._failing = self.gate.loop.create_task(failing, name="peer fails")
+
+    async def _fail_after(self, waiting: Awaitable[None], refusal: Refusal, receipt_id: str | None) -> None:
+        await waiting
+        self.fail(refusal, receipt_id)
+
     def close(self, cause: Cause) -> None:
         """Close without ERROR."""
         if self.state is State.CLOSING:
@@ -231,7 +247,8 @@ class Peer:
                 self.gate.counters.frames += 1
                 waiting = handle(self, frame)
                 if waiting is not None:
-                    self._hold(self._wait(waiting, frame))
+                    self._holds = True
+                    self._holding = self.gate.loop.create_task(self._hold(waiting, frame), name="peer holds")
                     return
                 turns -= 1
                 if not turns:
@@ -239,41 +256,24 @@ class Peer:
                     self.gate.loop.call_soon(self._go_on)
                     return
         except FrameRefusal as refusal:
-            self._refuse(refusal, refusal.receipt)
+            self.refuse(refusal, refusal.receipt)
         except Refusal as refusal:
-            self._refuse(refusal, frame.headers.get("receipt") if frame is not None else None)
+            self.refuse(refusal, frame.headers.get("receipt") if frame is not None else None)
         except Exception as error:  # the one broad one: a mistake of ours costs this connection alone
             self.fail(error)
         else:
             self._check_before_connect()
 
-    def _hold(self, work: Coroutine[None, None, None]) -> None:
-        self._holds = True
-        self._holding = asyncio.get_running_loop().create_task(work, name="peer holds")
-
-    async def _wait(self, waiting: Awaitable[None], frame: Frame) -> None:
+    async def _hold(self, waiting: Awaitable[None], frame: Frame) -> None:
         try:
             await waiting
         except Refusal as refusal:
-            self._refuse(refusal, frame.headers.get("receipt"))
-            return
+            self.refuse(refusal, frame.headers.get("receipt"))
         except Exception as error:
             self.fail(error)
-        self._holding = None
+        finally:
+            self._holding = None
         self._go_on()
-
-    def _refuse(self, refusal: Refusal, receipt_id: str | None) -> None:
-        """Fail, but not before the RECEIPTs of earlier SENDs: those took effect. Nothing after them will."""
-        self._parser.discard()
-        waiting = self.settled()
-        if waiting is None:
-            self.fail(refusal, receipt_id)
-        else:
-            self._hold(self._fail_after(waiting, refusal, receipt_id))
-
-    async def _fail_after(self, waiting: Awaitable[None], refusal: Refusal, receipt_id: str | None) -> None:
-        await waiting
-        self.fail(refusal, receipt_id)
 
     def _go_on(self) -> None:
         """Pull again after a wait."""
