@@ -1,0 +1,209 @@
+"""The page in headless Chromium: two people chat on it, reload, lose the server and get it back.
+
+Set STOMPGATE_SCREENSHOTS to a folder to keep pictures of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from playwright.async_api import Browser, Page, Request, ViewportSize, async_playwright, expect
+
+from tests.daemon_process import DEADLINE_S, Daemon
+from tests.requirements import require_program
+from tests.wire_client import connected, make_room
+
+from .rooms import BUYER, HOSTILE_CONTENTS, SELLER, chat_body, history, intake_of
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = ViewportSize(width=1280, height=800)
+PHONE = ViewportSize(width=360, height=740)
+WAIT_MS = DEADLINE_S * 1000
+MESSAGES = "#log .bubble:not(.pending):not(.failed) .words"
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = require_program("chromium", "chromium-browser", "google-chrome")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        await browser.close()
+
+
+class Person:
+    """Someone with the page open. Whatever the page loads, and each trouble in its console, is written down."""
+
+    def __init__(self, page: Page, daemon: Daemon, name: str) -> None:
+        self.page, self.daemon, self.name = page, daemon, name
+        self.requests: list[str] = []
+        self.troubles: list[str] = []
+        page.set_default_timeout(WAIT_MS)
+        page.on("request", self._requested)
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("dialog", lambda dialog: self.troubles.append(f"dialog: {dialog.message}"))
+
+    def _requested(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    async def open(self, **query: str) -> None:
+        """Open the page as this user; wait until it is connected."""
+        await self.page.goto(f"{self.daemon.url}/test/?{urlencode({'user': self.name, **query})}")
+        await self.is_online()
+
+    async def is_online(self) -> None:
+        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "online", timeout=WAIT_MS)
+
+    async def enter(self, other: str) -> None:
+        """Choose the room with someone."""
+        await self.page.locator("#refresh").click()
+        await self.page.locator(".room-item", has_text=other).click()
+
+    async def say(self, *contents: str) -> None:
+        for content in contents:
+            await self.page.locator("#content").fill(content)
+            await self.page.locator("#content").press("Enter")
+
+    async def sees(self, contents: Sequence[str]) -> None:
+        """Wait until the conversation shows exactly this, in this order."""
+        await expect(self.page.locator(MESSAGES)).to_have_count(len(contents), timeout=WAIT_MS)
+        shown = await self.page.locator(MESSAGES).evaluate_all("words => words.map(word => word.lastChild.textContent)")
+        assert shown == list(contents)
+
+    async def picture(self, name: str) -> None:
+        if folder := os.environ.get("STOMPGATE_SCREENSHOTS"):
+            await self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+NewPerson = Callable[..., Awaitable[Person]]
+
+
+@pytest.fixture
+async def new_person(browser: Browser, daemon: Daemon) -> AsyncIterator[NewPerson]:
+    """Make someone by ``await new_person(name, viewport)``. In the end nobody had trouble, or loaded from elsewhere."""
+    people: list[Person] = []
+
+    async def make(name: str, viewport: ViewportSize = DESKTOP, **options: object) -> Person:
+        context = await browser.new_context(viewport=viewport, **{"locale": "en-GB", **options})  # type: ignore[arg-type]
+        people.append(Person(await context.new_page(), daemon, name))
+        return people[-1]
+
+    yield make
+    for person in people:
+        assert person.troubles == []
+        assert person.requests
+        assert {urlsplit(url).netloc for url in person.requests} == {urlsplit(daemon.url).netloc}
+
+
+async def test_two_chat_reload_and_outlive_a_crash(daemon: Daemon, new_person: NewPerson) -> None:
+    buyer, seller = await new_person(BUYER, DESKTOP), await new_person(SELLER, PHONE, has_touch=True, is_mobile=True)
+    await buyer.open()
+    await seller.open()
+    await buyer.picture("desktop-empty")
+    await buyer.page.locator("#seller").fill(SELLER)
+    await buyer.page.locator("#product").fill("<b>Bicycle</b> 자전거")
+    await buyer.page.locator("#create button").click()
+    await expect(buyer.page.locator("#talk-product")).to_have_text("<b>Bicycle</b> 자전거")
+    await seller.enter(BUYER)
+
+    said: list[str] = []
+    for content in HOSTILE_CONTENTS:
+        as_typed = content.replace("\r\n", "\n")
+        for person in (buyer, seller):
+            await person.say(as_typed)
+            said.append(as_typed)
+            await buyer.sees(said)
+            await seller.sees(said)
+    for person in (buyer, seller):
+        assert await person.page.locator("#log img, #log script, #room b").count() == 0
+    await buyer.picture("desktop-talk")
+    await seller.picture("phone-talk")
+
+    await buyer.page.reload()
+    await buyer.is_online()
+    await buyer.sees(said)
+
+    await asyncio.to_thread(daemon.kill)
+    for person in (buyer, seller):
+        await expect(person.page.locator("#connection")).not_to_have_attribute("data-state", "online", timeout=WAIT_MS)
+    await buyer.say("while the server was away")
+    await buyer.picture("desktop-offline")
+    await seller.picture("phone-offline")
+    await asyncio.to_thread(daemon.start_again)
+    for person in (buyer, seller):
+        await person.is_online()
+    said.append("while the server was away")
+    await seller.sees(said)
+    await seller.say("and I am back as well")
+    said.append("and I am back as well")
+    for person in (buyer, seller):
+        await person.sees(said)
+    room = str(await buyer.page.evaluate("new URLSearchParams(location.search).get('room')"))
+    assert [message["content"] for message in await history(daemon, room)] == said
+
+
+async def test_older_pages_come_by_scrolling(daemon: Daemon, new_person: NewPerson) -> None:
+    room = await make_room(daemon.url, BUYER, SELLER)
+    contents = [f"message {number} 메시지" for number in range(130)]
+    async with connected(daemon.ws_url, BUYER) as sender:
+        for content in contents:
+            await sender.send(intake_of(room), chat_body(room, BUYER, content))
+    reader = await new_person(SELLER)
+    await reader.open(room=room)
+    await reader.sees(contents[-40:])
+    while await reader.page.locator("#beginning").is_hidden():
+        before = await reader.page.locator(MESSAGES).count()
+        await reader.page.locator("#scroll").evaluate("scroll => scroll.scrollTop = 0")
+        await expect(reader.page.locator(MESSAGES)).not_to_have_count(before, timeout=WAIT_MS)
+        assert await reader.page.locator("#scroll").evaluate("scroll => scroll.scrollTop") > 0, "the place was lost"
+    await reader.sees(contents)
+
+
+async def test_it_speaks_korean_and_english(new_person: NewPerson) -> None:
+    person = await new_person(BUYER, PHONE, locale="ko-KR", color_scheme="dark")
+    await person.open()
+    await expect(person.page.locator("#connection-text")).to_have_text("연결됨")
+    await person.picture("phone-dark-korean")
+    await person.page.locator("#language").select_option("en")
+    await expect(person.page.locator("#connection-text")).to_have_text("Connected")
+    await person.page.reload()
+    await expect(person.page.locator("#rooms-title")).to_have_text("Rooms")
+    assert await person.page.evaluate("document.documentElement.lang") == "en"
+
+
+async def test_it_asks_who_one_is_and_remembers(daemon: Daemon, new_person: NewPerson) -> None:
+    person = await new_person(BUYER, color_scheme="dark")
+    await person.page.goto(f"{daemon.url}/test/")
+    await expect(person.page.locator("#who")).to_be_visible()
+    await person.picture("desktop-dark-who")
+    await person.page.locator("#who-user").fill(BUYER)
+    await person.page.locator("#who-form button").click()
+    await person.is_online()
+    await person.page.reload()
+    await person.is_online()
+    await expect(person.page.locator("#my-name")).to_have_text(BUYER)
+
+
+async def test_nothing_is_wider_than_a_phone(daemon: Daemon, new_person: NewPerson) -> None:
+    room = await make_room(daemon.url, BUYER, SELLER, "a very long product name " * 8)
+    person = await new_person(BUYER, PHONE, color_scheme="dark")
+    await person.open(room=room)
+    await person.say("x" * 300, "https://example.org/" + "long/" * 60, "한글" * 100)
+    await expect(person.page.locator(MESSAGES)).to_have_count(3, timeout=WAIT_MS)
+    await person.picture("phone-dark-long")
+    assert await person.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert await person.page.locator("#scroll").evaluate("scroll => scroll.scrollWidth - scroll.clientWidth") == 0
