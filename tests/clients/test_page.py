@@ -31,6 +31,7 @@ CHROMIUM = [
 ]
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=360, height=740)
+FINGER_PX = 40
 WAIT_MS = DEADLINE_S * 1000
 MESSAGES = "#log .bubble:not(.pending):not(.failed) .words"
 
@@ -205,5 +206,8 @@ async def test_nothing_is_wider_than_a_phone(daemon: Daemon, new_person: NewPers
     await person.say("x" * 300, "https://example.org/" + "long/" * 60, "한글" * 100)
     await expect(person.page.locator(MESSAGES)).to_have_count(3, timeout=WAIT_MS)
     await person.picture("phone-dark-long")
+    back = await person.page.locator("#back").bounding_box()
+    assert back is not None
+    assert back["width"] >= FINGER_PX
     assert await person.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert await person.page.locator("#scroll").evaluate("scroll => scroll.scrollWidth - scroll.clientWidth") == 0
