@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from stompgate.model.causes import Cause, Refusal
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
@@ -58,6 +59,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(OutcomeUnknown, _outcome_unknown)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework_refused)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _failed)
 
 
@@ -103,6 +105,11 @@ async def _framework_refused(request: Request, error: Exception) -> Response:
         case status:
             refusal = Refusal(Cause.BAD_REQUEST if status < 500 else Cause.INTERNAL)
     return problem(refusal, headers=error.headers)
+
+
+async def _left(_: Request, _error: Exception) -> Response:
+    # The peer ended the connection within its request: no fault of ours, and nobody is there to read this.
+    return problem(Refusal(Cause.BAD_REQUEST))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

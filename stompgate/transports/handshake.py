@@ -9,7 +9,6 @@ from http import HTTPStatus
 import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -38,17 +37,16 @@ class Doorman:
         protocol = ServerProtocol(select_subprotocol=_select_subprotocol)
         protocol.receive_data(head)
         events = protocol.events_received()
-        if events and isinstance(events[0], Request):
-            request = events[0]
-            try:
-                self._check(request)
-            except Refusal as refusal:
-                protocol.send_response(refused(refusal))
-            else:
-                protocol.send_response(_as_problem(protocol.accept(request)))
-        # Of a head that is no HTTP the library says nothing at all.
-        answer = b"".join(protocol.data_to_send()) or refused(Refusal(Cause.BAD_REQUEST)).serialize()
-        return Handshake(answer, protocol.state is State.OPEN)
+        if not (events and isinstance(events[0], Request)):
+            return Handshake(refused(Refusal(Cause.BAD_REQUEST, "The head is not valid HTTP.")).serialize(), is_open=False)
+        request = events[0]
+        try:
+            self._check(request)
+        except Refusal as refusal:
+            return Handshake(refused(refusal).serialize(), is_open=False)
+        response = protocol.accept(request)
+        is_open = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        return Handshake((response if is_open else _as_problem(response)).serialize(), is_open)
 
     def _check(self, request: Request) -> None:
         if request.path.partition("?")[0] not in self._paths:
@@ -69,9 +67,7 @@ def refused(refusal: Refusal) -> Response:
 
 
 def _as_problem(response: Response) -> Response:
-    """The library's answer, with a problem document in the place of its text where it refuses."""
-    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-        return response
+    """A refusal of the library's, with a problem document in the place of its text."""
     explanation = (response.body or b"").decode("utf-8", "replace").strip().partition("\n")[0]
     problem = {**Refusal(Cause.BAD_REQUEST, explanation).problem(), "status": response.status_code}
     response.body = orjson.dumps(problem)
