@@ -88,7 +88,7 @@ class Daemon:
         assert self._process is None, "it runs already"
         config = self.folder / "settings.toml"
         config.write_text(as_toml(self._settings))
-        store = f"sqlite:///{self.folder / 'chat.db'}"
+        store = f"sqlite://{self.folder / 'chat.db'}"
         command = [sys.executable, "-W", "default::ResourceWarning", "-m", "stompgate", "serve", "--config", str(config)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
         with self._output.open("wb") as output, self._errors.open("wb") as errors:

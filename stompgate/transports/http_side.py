@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _STOP_S: Final = 5.0
+_ABORT_S: Final = 1.0
 
 
 class HeadLimited(HttpToolsProtocol):
@@ -113,13 +114,15 @@ class HttpSide:
         """Let requests in progress end, for a bounded time, and close what idles."""
         for connection in list(self._state.connections):
             connection.shutdown()
+        await self._finish(_STOP_S)
+        for connection in list(self._state.connections):
+            connection.transport.abort()  # which tells the application, too
+        await self._finish(_ABORT_S)
+
+    async def _finish(self, within_s: float) -> None:
         tasks = list(self._state.tasks)
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=_STOP_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
 
 
 def _peer_owes(connection: Any) -> object | None:
