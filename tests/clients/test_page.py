@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, Request, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Page, Request, ViewportSize, WebSocketRoute, async_playwright, expect
 
 from tests.daemon_process import DEADLINE_S, Daemon
 from tests.requirements import require_program
@@ -155,6 +155,46 @@ async def test_two_chat_reload_and_outlive_a_crash(daemon: Daemon, new_person: N
         await person.sees(said)
     room = str(await buyer.page.evaluate("new URLSearchParams(location.search).get('room')"))
     assert [message["content"] for message in await history(daemon, room)] == said
+
+
+async def test_a_message_whose_receipt_was_lost_is_there_once(daemon: Daemon, new_person: NewPerson) -> None:
+    room = await make_room(daemon.url, BUYER, SELLER)
+    person = await new_person(BUYER)
+    connections = sent = 0
+
+    def between(page_side: WebSocketRoute) -> None:
+        nonlocal connections
+        connections += 1
+        server_side = page_side.connect_to_server()
+        is_deaf = False
+
+        def from_page(message: str | bytes) -> None:
+            nonlocal sent, is_deaf
+            if str(message).startswith("SEND"):
+                sent += 1
+                is_deaf = sent == 1
+            server_side.send(message)
+
+        async def from_server(message: str | bytes) -> None:
+            if not is_deaf:
+                page_side.send(message)
+            elif str(message).startswith("RECEIPT"):  # it is stored, and the page will never hear of it here
+                await page_side.close()
+
+        page_side.on_message(from_page)
+        server_side.on_message(from_server)
+
+    await person.page.route_web_socket("**/ws-stomp", between)
+    await person.open(room=room)
+    await expect(person.page.locator("#beginning")).to_be_visible()
+    await person.say("said once")
+    await person.sees(["said once"])
+    await person.is_online()
+    await person.say("and on")
+    await person.sees(["said once", "and on"])
+    assert connections == 2
+    await expect(person.page.locator("#log .pending, #log .failed")).to_have_count(0)
+    assert [message["content"] for message in await history(daemon, room)] == ["said once", "and on"]
 
 
 async def test_older_pages_come_by_scrolling(daemon: Daemon, new_person: NewPerson) -> None:

@@ -17,7 +17,7 @@ from tests.wire_client import make_room
 from .rooms import BUYER, HEADER_VALUES, HOSTILE_CONTENTS, SELLER, chat_body, history, intake_of, subscription_of
 
 RECONNECTS = 20
-SECONDS, FAST = Heartbeat(1000, 1000), Heartbeat(200, 200)
+SECONDS, FAST = Heartbeat(1000, 1000), Heartbeat(500, 500)
 HEADER_VALUE = HEADER_VALUES["1.1"]
 """stompman speaks 1.2, but takes each CR out of the headers that it sends."""
 
@@ -117,11 +117,11 @@ async def test_header_values_of_every_kind_arrive(daemon: Daemon) -> None:
 
 
 async def test_a_quiet_connection_is_kept_by_heart_beats(launch: Callable[..., Daemon]) -> None:
-    daemon = launch({"stomp": {"heart_beat_send_ms": 200, "heart_beat_receive_ms": 200, "heart_beat_grace_floor_s": 0.5}})
+    daemon = launch({"stomp": {"heart_beat_send_ms": 500, "heart_beat_receive_ms": 500, "heart_beat_grace_floor_s": 1.0}})
     async with connected(daemon, BUYER, FAST) as buyer:
         state = buyer.client._connection_manager._active_connection_state
         assert state is not None
-        for _ in range(10):  # a silence of 600 ms is the end
+        for _ in range(5):  # a silence of 1.5 s is the end
             before = state.connection.last_read_time
             await until(lambda before=before: state.connection.last_read_time != before, "a heart-beat")  # type: ignore[misc]
         assert buyer.client.is_alive()
