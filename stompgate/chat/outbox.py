@@ -88,6 +88,9 @@ class Outbox:
         if not taken:
             return  # the next sweep finds the row
         self._acknowledged[key] = record
+        self._plan_marking()
+
+    def _plan_marking(self) -> None:
         if self._mark_timer is None and self._marking is None and not self._is_closed:
             self._mark_timer = self._clock.call_later(self._limits.mark_every_s, self._begin_marking)
 
@@ -98,6 +101,8 @@ class Outbox:
 
     def _marked(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002 (a callback)
         self._marking = None
+        if self._acknowledged:
+            self._plan_marking()
         if self._is_more_owed:
             self._begin_sweep()
 

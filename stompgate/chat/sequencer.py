@@ -54,10 +54,10 @@ class Sequencer:
             if seq <= self.position:
                 self.repeats += 1
                 return _NOTHING
-            if seq == self.position + 1 and not self._held and not self._paused:
+            if seq == self.position + 1 and not self._paused:
                 self.position = seq
                 self.highest = max(self.highest, seq)
-                return (message,)
+                return (message, *self._release()) if self._held else (message,)
         self._hold(message)
         return self._release()
 
