@@ -105,7 +105,8 @@ class Intake:
         give_up_at: float | None = None
         while True:
             try:
-                return await self._store.append(drafts)
+                outcomes = await self._store.append(drafts)
+                return outcomes if give_up_at is None else [_after_unknown(outcome) for outcome in outcomes]
             except StoreUnavailable as error:
                 if give_up_at is None:  # never attempted: this refusal is certain
                     return [Rejected(Cause.STORE_UNAVAILABLE, str(error))] * len(drafts)
@@ -117,3 +118,10 @@ class Intake:
             if now_s >= give_up_at:
                 return [Rejected(Cause.OUTCOME_UNKNOWN, reason)] * len(drafts)
             await asyncio.sleep(self._limits.retry_s)
+
+
+def _after_unknown(outcome: Outcome) -> Outcome:
+    """The outcome of a second attempt: one that finds the room deleted cannot tell whether the first was in time."""
+    if isinstance(outcome, Rejected) and outcome.cause is Cause.NO_SUCH_ROOM:
+        return Rejected(Cause.OUTCOME_UNKNOWN, outcome.detail)
+    return outcome

@@ -155,6 +155,15 @@ async def test_after_an_unknown_outcome_nothing_is_called_refused(desk: Desk) ->
     assert desk.answers == [("a", "outcome-unknown")]
 
 
+async def test_a_room_deleted_after_an_unknown_outcome_is_no_refusal(desk: Desk) -> None:
+    desk.store.lose_answers = 1
+    desk.submit("a")
+    await until(lambda: not desk.store.lose_answers)
+    await desk.store.delete_room(ROOM)
+    await until(lambda: len(desk.answers) == 1)
+    assert desk.answers == [("a", "outcome-unknown")]
+
+
 async def test_past_the_bound_messages_are_refused_later_and_the_waiting_ones_stored(desk: Desk) -> None:
     hold = desk.store.hold("append")
     desk.submit("first")
