@@ -97,6 +97,8 @@ def _disconnect(peer: Peer, frame: Frame) -> Waiting:
 
 def _disconnected(peer: Peer, frame: Frame) -> None:
     receipt_id = frame.headers.get("receipt")
+    if peer.is_refused:
+        return  # an earlier SEND was not done: the ERROR says so
     if receipt_id is None:
         peer.close(Cause.DISCONNECTED)
     elif peer.state is not State.CLOSING:

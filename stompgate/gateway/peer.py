@@ -91,6 +91,11 @@ class Peer:
         """The version that this connection speaks; 1.2 until one is chosen."""
         return self._parser.version
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether a frame was refused whose ERROR waits for the answers to others."""
+        return self._failing is not None
+
     # What the transport tells
 
     def receive_bytes(self, data: bytes) -> None:
