@@ -147,6 +147,7 @@ async def test_two_chat_reload_and_outlive_a_crash(daemon: Daemon, new_person: N
     await asyncio.to_thread(daemon.start_again)
     for person in (buyer, seller):
         await person.is_online()
+        await expect(person.page.locator("#connection-text")).to_contain_text("Connected again", timeout=WAIT_MS)
     said.append("while the server was away")
     await seller.sees(said)
     await seller.say("and I am back as well")
@@ -195,6 +196,39 @@ async def test_a_message_whose_receipt_was_lost_is_there_once(daemon: Daemon, ne
     assert connections == 2
     await expect(person.page.locator("#log .pending, #log .failed")).to_have_count(0)
     assert [message["content"] for message in await history(daemon, room)] == ["said once", "and on"]
+
+
+async def test_what_was_missed_comes_by_recovery_and_is_announced(daemon: Daemon, new_person: NewPerson) -> None:
+    room = await make_room(daemon.url, BUYER, SELLER)
+    person = await new_person(BUYER)
+    sockets: list[WebSocketRoute] = []
+    is_away = False
+
+    def through_here(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        if is_away:
+            asyncio.ensure_future(socket.close())  # noqa: RUF006 (it ends with the page)
+        else:
+            socket.connect_to_server()
+
+    await person.page.route_web_socket("**/ws-stomp", through_here)
+    await person.open(room=room)
+    said = ["before"]
+    async with connected(daemon.ws_url, SELLER) as seller:
+        await seller.send(intake_of(room), chat_body(room, SELLER, "before"))
+        await person.sees(said)
+        is_away = True
+        await sockets[-1].close()
+        await expect(person.page.locator("#connection")).not_to_have_attribute("data-state", "online", timeout=WAIT_MS)
+        for content in ("one", "two", "three"):
+            said.append(content)
+            await seller.send(intake_of(room), chat_body(room, SELLER, content))
+    read_before = [url for url in person.requests if "/chat/room/" in url]
+    is_away = False
+    await person.sees(said)
+    await expect(person.page.locator("#connection-text")).to_have_text("Connected again · 3 caught up", timeout=WAIT_MS)
+    assert [url for url in person.requests if "/chat/room/" in url] == read_before
+    await person.picture("desktop-recovered")
 
 
 async def test_older_pages_come_by_scrolling(daemon: Daemon, new_person: NewPerson) -> None:

@@ -6,7 +6,10 @@ import { Refused, StompConnection } from './stomp.js';
 
 /** @typedef {import('./rest.js').Message} Message */
 /** @typedef {{id: string, content: string, state: 'pending' | 'stored' | 'failed', reason: string, afterSeq: number}} Outgoing */
-/** @typedef {{connection: () => void, conversation: () => void, trouble: (code: string, words: string) => void}} Listener */
+/**
+ * @typedef {{connection: () => void, conversation: () => void, recovered: (missed: number) => void,
+ *   trouble: (code: string, words: string) => void}} Listener
+ */
 
 const PAGE_MESSAGES = 40;
 
@@ -29,8 +32,11 @@ export class Conversation {
     this.loaded = false;
     this.loading = false;
     this.live = false;
-    /** The position of the last MESSAGE: where a subscription can be taken up again. */
-    this.position = '';
+  }
+
+  /** Where a subscription can be taken up again; empty while there may be a hole before the last message. */
+  get position() {
+    return this.loaded && this.messages.length ? this.messages[this.messages.length - 1].position : '';
   }
 
   get firstSeq() {
@@ -143,17 +149,26 @@ export class Chat {
     if (state === 'online') void this.#follow();
   }
 
-  /** Subscribe to the open room; once that is certain, read what was missed. In this order nothing falls between. */
+  /**
+   * Subscribe to the open room. Where the server can take the subscription up again, it sends what was missed before the
+   * RECEIPT; else that is read back once the subscription is certain. In this order nothing falls between.
+   */
   async #follow() {
     const conversation = this.conversation;
     if (!conversation || this.connection.state !== 'online') return;
-    const known = conversation.loaded ? conversation.lastSeq : null;
+    const { lastSeq, position } = conversation;
+    const since = position ? { since: position } : {};
     const subscription = `room-${++this.subscriptions}`;
     this.subscription = subscription;
     const current = () => this.subscription === subscription && this.connection.state === 'online';
     try {
-      await this.connection.subscribe(subscription, `/sub/chat/room/${conversation.room}`);
-      await this.#catchUp(conversation, known);
+      const receipt = await this.connection.subscribe(subscription, `/sub/chat/room/${conversation.room}`, since);
+      if (receipt.headers['recovered'] === 'true') {
+        this.listener.recovered(conversation.messages.filter((message) => message.seq > lastSeq).length);
+      } else {
+        conversation.loaded = false;
+        await this.#catchUp(conversation, position ? lastSeq : null);
+      }
       if (!current()) return;
       conversation.live = true;
       this.listener.conversation();
@@ -211,9 +226,7 @@ export class Chat {
   #received(frame) {
     const conversation = this.conversation;
     if (!conversation || frame.headers['subscription'] !== this.subscription) return;
-    conversation.position = frame.headers['position'] ?? conversation.position;
-    const message = JSON.parse(frame.body);
-    conversation.merge([{ ...message, position: conversation.position }]);
+    conversation.merge([{ ...JSON.parse(frame.body), position: frame.headers['position'] ?? '' }]);
     this.listener.conversation();
   }
 

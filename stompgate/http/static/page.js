@@ -2,7 +2,7 @@
 
 import { Chat } from './chat.js';
 import { Rest } from './rest.js';
-import { speak, spoken, text, troubleText } from './texts.js';
+import { recoveredText, speak, spoken, text, troubleText } from './texts.js';
 
 /** @typedef {import('./rest.js').RoomUser} RoomUser */
 /** @typedef {import('./rest.js').Message} Message */
@@ -28,6 +28,8 @@ let bubbles = new Map();
 /** @type {WeakMap<import('./chat.js').Outgoing, {state: string, bubble: HTMLElement}>} */
 let outgoingBubbles = new WeakMap();
 let roomsShown = '';
+/** @type {number | null} how many messages the server sent again when the connection came back, null before it did */
+let recovered = null;
 
 // The URL's user first, then this tab's own, then the one of the last visit.
 const chosenUser = () => asked.get('user') || sessionStorage.getItem('user') || localStorage.getItem('user') || '';
@@ -70,12 +72,19 @@ function showTexts() {
 
 // Connection and trouble
 
+/** @param {number} missed */
+function showRecovered(missed) {
+  recovered = missed;
+  showConnection();
+}
+
 function showConnection() {
   const state = chat?.connection.state ?? 'offline';
   $('connection').dataset.state = state;
   $('connection-text').textContent = text(state);
   $('retry-now').hidden = state !== 'offline' || !chat;
   if (state !== 'online') return;
+  if (recovered !== null) $('connection-text').textContent = recoveredText(recovered);
   if (OVER_WHEN_ONLINE.includes($('trouble').dataset.code)) $('trouble').hidden = true;
   void readRooms();
 }
@@ -275,6 +284,7 @@ function fitComposer() {
 /** @param {string} user */
 function begin(user) {
   chat?.stop();
+  recovered = null;
   sessionStorage.setItem('user', user);
   localStorage.setItem('user', user);
   $('my-name').textContent = user;
@@ -282,7 +292,7 @@ function begin(user) {
   rest = new Rest(user);
   rooms = [];
   const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws-stomp`;
-  chat = new Chat(user, rest, url, { connection: showConnection, conversation: showConversation, trouble: showTrouble });
+  chat = new Chat(user, rest, url, { connection: showConnection, conversation: showConversation, recovered: showRecovered, trouble: showTrouble });
   showConversation();
   showRooms();
   chat.start();

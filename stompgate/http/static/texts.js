@@ -9,6 +9,8 @@ const TEXTS = {
     connecting: 'Connecting…',
     online: 'Connected',
     offline: 'Not connected',
+    recovered: 'Connected again · {n} caught up',
+    missedNothing: 'Connected again · nothing missed',
     retryNow: 'Try now',
     language: 'Language',
     user: 'You are',
@@ -57,6 +59,8 @@ const TEXTS = {
     connecting: '연결 중…',
     online: '연결됨',
     offline: '연결 끊김',
+    recovered: '다시 연결됨 · {n}개 받아옴',
+    missedNothing: '다시 연결됨 · 놓친 메시지 없음',
     retryNow: '지금 연결',
     language: '언어',
     user: '사용자',
@@ -117,6 +121,11 @@ export function spoken() {
 /** @param {string} key @returns {string} */
 export function text(key) {
   return TEXTS[language][key] ?? TEXTS.en[key];
+}
+
+/** @param {number} missed how many messages came late @returns {string} */
+export function recoveredText(missed) {
+  return missed ? text('recovered').replace('{n}', String(missed)) : text('missedNothing');
 }
 
 /** @param {string} code of a problem or ERROR @param {string} words the server's own, for a code without a text here */
