@@ -122,12 +122,12 @@ class Recovery:
         page = await self._store.history(feed.room, after=follower.last_seq, limit=limit) if recent is None else recent
         await self._check(feed, follower, page)
         for message in page:
-            if message.seq <= follower.last_seq:
-                continue
             if progress.burst_bytes >= self._limits.burst_bytes:
                 progress.burst_bytes = 0
                 await asyncio.sleep(0)  # only what has been flushed shows whether the client keeps up
                 await _room_for_more(follower)
+            if message.seq <= follower.last_seq:
+                continue  # given meanwhile, by a fan-out that had begun before
             progress.is_whole &= message.seq == follower.last_seq + 1
             progress.last = message
             progress.burst_bytes += _OVERHEAD_BYTES + len(message.content) * _BYTES_PER_CHAR
@@ -149,7 +149,7 @@ class Recovery:
         if position.epoch != self._store.epoch:
             return False
         heads = await self._store.heads([room])
-        if not heads or heads[0].deleted or not 0 <= position.seq <= heads[0].last_seq:
+        if not heads or not 0 <= position.seq <= heads[0].last_seq:
             return False
         if heads[0].last_seq - position.seq > self._limits.missed_messages:
             return False

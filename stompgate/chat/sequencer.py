@@ -95,16 +95,16 @@ class Sequencer:
                 through.append(row)
         if complete:
             self.position = max(self.position, last_seq)
-            self._disbelieve(last_seq)
+            self._disbelieve()
         self._drop_passed(self.position)
         through.extend(self._release())
         return through
 
-    def _disbelieve(self, last_seq: int) -> None:
+    def _disbelieve(self) -> None:
+        """Whatever was held before the question is below ``position`` by now, or nobody's."""
         for seq in self._doubted:
-            if seq > last_seq:
-                self._held.pop(seq, None)
-        self.highest = max(last_seq, self._news, max(self._held, default=0), self.position or 0)
+            self._held.pop(seq, None)
+        self.highest = max(self._news, max(self._held, default=0), self.position or 0)
 
     def _drop_passed(self, position: int) -> None:
         for seq in [seq for seq in self._held if seq <= position]:

@@ -420,6 +420,47 @@ async def test_a_store_that_is_down_is_not_asked_for_every_message(house: House)
     assert house.store.calls["members"] == 1
 
 
+async def test_whoever_leaves_while_the_store_is_down_leaves_no_timer_behind(house: House) -> None:
+    reader = await joined(house)
+    house.store.down = True
+    house.feeds.members_heard(ROOM, 2)
+    await settle()
+    reader.end()
+    house.store.calls.clear()
+    house.advance(3600)
+    await settle()
+    assert not house.store.calls
+
+
+async def test_a_change_heard_of_while_the_last_one_is_read_is_read_as_well(house: House) -> None:
+    ann, bob = await joined(house), await joined(house, "bob")
+    hold = house.store.hold("members", after=True)
+    house.feeds.changed(house.store.remove(ROOM, "nobody"))
+    await hold.reached.wait()
+    hold.let_go()
+    second = house.store.remove(ROOM, "bob")
+    bob.removed_in = second.members_version
+    asyncio.get_running_loop().call_soon(house.feeds.changed, second)
+    house.feeds.offer(house.store.put(ROOM))
+    await settle()
+    assert (ann.seqs, bob.seqs) == ([1], [])
+
+
+async def test_a_gap_in_a_room_that_is_gone_is_given_up(house: House) -> None:
+    reader = await joined(house)
+    house.store.put(ROOM)
+    house.feeds.offer(house.store.put(ROOM))
+    del house.store.rooms[ROOM]
+    house.advance(LIMITS.gap_wait_s)
+    await settle()
+    assert not reader.feed.sequencer.is_behind
+    assert reader.seqs == []
+
+
+async def test_closing_before_the_start_does_nothing(house: House) -> None:
+    await house.feeds.close()
+
+
 # The comparison
 
 

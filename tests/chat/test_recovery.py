@@ -251,6 +251,20 @@ async def test_messages_that_come_while_a_slow_client_catches_up_are_given_in_th
     assert back.seqs == list(range(2, 13))
 
 
+async def test_what_a_fan_out_in_progress_gives_meanwhile_is_not_given_again(house: House) -> None:
+    messages = publish(house, 9, content="x" * 1000)
+    back = Reader(house, ROOM)
+    back.blocked = asyncio.get_running_loop().create_future()
+    subscribes = asyncio.create_task(back.subscribe(messages[0].position))
+    await settle()
+    await let_take(back, then_block=True)
+    given = back.last_seq
+    back.give(messages[given])
+    await let_take(back, then_block=False)
+    assert (await subscribes).recovered
+    assert back.seqs == list(range(2, 10))
+
+
 # Members
 
 

@@ -172,6 +172,15 @@ def test_a_number_heard_of_while_the_store_is_read_is_not_forgotten_with_those_t
     assert seqs(sequencer.offer(message(1))) == [1, 2]
 
 
+def test_a_number_told_by_a_comparison_while_the_store_is_read_is_not_forgotten() -> None:
+    sequencer = started()
+    sequencer.asking()
+    sequencer.hear_of(5)
+    sequencer.fill(3, [message(1), message(2), message(3)], complete=True)
+    assert sequencer.is_behind
+    assert sequencer.highest == 5
+
+
 def test_neither_a_repeat_nor_the_missing_one_pushes_out_what_is_held() -> None:
     sequencer = started()
     for seq in (2, 3, 4, 5, 5):
