@@ -15,6 +15,7 @@ from stompgate.model.messages import ChatMessage
 from stompgate.model.records import RoomChanged
 from stompgate.model.rooms import Members
 from stompgate.model.sessions import Identity
+from stompgate.ports.store import Store
 from tests.fakes import FakeClock
 from tests.fakes_store import MemoryStore
 
@@ -29,23 +30,27 @@ async def settle() -> None:
 
 
 class House:
-    """A server's chat, from the store to its listeners. ``events`` is what the feeds told, in order."""
+    """A server's chat, from the store to its listeners. ``events`` is what the feeds told, in order.
+
+    ``store`` is a test's own, unless the chat is ``kept_in`` another.
+    """
 
     def __init__(
         self,
-        store: MemoryStore | None = None,
+        kept_in: Store | None = None,
         *,
         feeds: FeedLimits | None = None,
         recovery: RecoveryLimits | None = None,
     ) -> None:
-        self.store = store or MemoryStore()
+        self.store = MemoryStore()
+        store = kept_in or self.store
         self.clock = FakeClock()
         self.relay_is_up = True
         self.announced: list[RoomChanged] = []
-        self.rooms = Rooms(self.store, self.announced.append, RoomLimits())
-        self.feeds = Feeds(self.store, self.rooms, self.clock, lambda: self.relay_is_up, feeds or FeedLimits())
+        self.rooms = Rooms(store, self.announced.append, RoomLimits())
+        self.feeds = Feeds(store, self.rooms, self.clock, lambda: self.relay_is_up, feeds or FeedLimits())
         self.feeds.listen(self)
-        self.recovery = Recovery(self.store, self.feeds, recovery or RecoveryLimits())
+        self.recovery = Recovery(store, self.feeds, recovery or RecoveryLimits())
         self.authoriser = RoomAuthoriser(self.rooms)
         self.events: list[tuple[str, int]] = []
         self.live: dict[str, list[Reader]] = {}
