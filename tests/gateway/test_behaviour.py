@@ -1,0 +1,431 @@
+"""What frames do, seen from the wire: order, receipts, acknowledgements, heart-beats, recovery, and who is slow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+
+from stompgate.stomp.frames import Frame
+from stompgate.stomp.serializer import serialize
+from stompgate.stomp.versions import Version
+from tests.daemon_process import Daemon, launcher, wait_until
+from tests.wire_client import WireClient, connected, make_room, opened
+
+TIGHT = {
+    "connections": {
+        "sends_in_flight": 2,
+        "unread_limit_bytes": 2000,
+        "frames_per_turn": 4,
+        "fan_out_slice": 4,
+        "unacknowledged": 5,
+        "outbox_limit_bytes": 300_000,
+        "outbox_time_limit_s": 1.0,
+        "closing_grace_s": 0.3,
+    },
+    "stomp": {"heart_beat_send_ms": 100, "heart_beat_receive_ms": 100, "heart_beat_grace_floor_s": 0.5},
+    "websocket": {"close_timeout_s": 0.5},
+    "chat": {"catch_up_limit_messages": 40, "page_messages": 10, "ring_messages": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def tight_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon whose every bound is soon reached."""
+    with launcher(tmp_path_factory.mktemp("tight")) as launch:
+        yield launch(TIGHT)
+
+
+@pytest.fixture(params=["shared_daemon", "tight_daemon"])
+def any_daemon(request: pytest.FixtureRequest) -> Daemon:
+    """What holds with wide bounds and with narrow ones."""
+    daemon = request.getfixturevalue(request.param)
+    assert isinstance(daemon, Daemon)
+    return daemon
+
+
+def topic() -> str:
+    return f"/topic/{uuid.uuid4()}"
+
+
+def chat_frame(room: str, content: str, **headers: str) -> Frame:
+    return Frame("SEND", {"destination": f"/pub/room/{room}/message", **headers}, json.dumps({"content": content}).encode())
+
+
+async def say(client: WireClient, room: str, *contents: str) -> None:
+    for content in contents:
+        await client.send(f"/pub/room/{room}/message", json.dumps({"content": content}))
+
+
+async def heard(client: WireClient, number: int) -> list[str]:
+    return [json.loads((await client.expect("MESSAGE")).body)["content"] for _ in range(number)]
+
+
+async def history(daemon: Daemon, room: str, user: str = "buyer") -> list[str]:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"{daemon.url}/chat/room/{room}", headers={"X-Auth-User": user})
+    assert answer.status_code == 200, answer.text
+    return [message["content"] for message in answer.json()]
+
+
+# Order and receipts
+
+
+async def test_frames_take_effect_in_their_order_and_each_is_receipted(any_daemon: Daemon) -> None:
+    number, room, other = 300, await make_room(any_daemon.url), topic()
+    async with connected(any_daemon.ws_url, "buyer") as client, connected(any_daemon.ws_url, "seller") as listener:
+        await listener.subscribe(f"/sub/chat/room/{room}")
+        frames = [chat_frame(room, str(at), receipt=f"c{at}") for at in range(number)]
+        frames += [Frame("SEND", {"destination": other, "receipt": f"t{at}"}, b"x") for at in range(number)]
+        frames += [Frame("DISCONNECT", {"receipt": "bye"})]
+        await client.send_frames(*frames)
+        receipts = [(await client.expect("RECEIPT")).headers["receipt-id"] for _ in frames]
+        assert receipts[-1] == "bye"
+        assert [receipt for receipt in receipts if receipt[0] == "c"] == [f"c{at}" for at in range(number)]
+        assert [receipt for receipt in receipts if receipt[0] == "t"] == [f"t{at}" for at in range(number)]
+        assert await heard(listener, number) == [str(at) for at in range(number)]
+
+
+async def test_a_send_that_waits_for_the_members_holds_those_behind_it(any_daemon: Daemon) -> None:
+    room, other = await make_room(any_daemon.url), topic()  # a room that nobody has asked for yet
+    async with connected(any_daemon.ws_url, "buyer") as client:
+        await client.subscribe(other)
+        await client.subscribe(f"/sub/chat/room/{room}", "room", ack="auto")
+        await client.send_frames(chat_frame(room, "first"), Frame("SEND", {"destination": other}, b"second"))
+        bodies = {(await client.expect("MESSAGE")).headers["subscription"] for _ in range(2)}
+        assert bodies == {"room", "s"}
+    assert await history(any_daemon, room) == ["first"]
+
+
+async def test_what_was_received_before_the_peer_left_takes_effect(any_daemon: Daemon) -> None:
+    number, room = 100, await make_room(any_daemon.url)
+    async with connected(any_daemon.ws_url, "buyer") as client:
+        await client.send_frames(*(chat_frame(room, str(at)) for at in range(number)))
+        client.socket.transport.close()
+    for _ in range(500):
+        found = await history(any_daemon, room)
+        if len(found) == number:
+            break
+        await asyncio.sleep(0.02)
+    assert found == [str(at) for at in range(number)]
+
+
+async def test_many_bytes_behind_a_wait_are_read_on_in_the_end(tight_daemon: Daemon) -> None:
+    room, body = await make_room(tight_daemon.url), "x" * 4000
+    async with connected(tight_daemon.ws_url, "buyer") as client:
+        for at in range(300):
+            await client.send_frames(chat_frame(room, body, receipt=str(at)))
+        assert [(await client.expect("RECEIPT")).headers["receipt-id"] for _ in range(300)] == [str(at) for at in range(300)]
+
+
+async def test_frames_in_any_cutting_are_understood(any_daemon: Daemon) -> None:
+    destination = topic()
+    async with connected(any_daemon.ws_url) as client:
+        await client.subscribe(destination)
+        data = b"\n" + b"".join(
+            serialize(Frame("SEND", {"destination": destination}, b"%d" % at), Version.V1_2) for at in range(3)
+        )
+        await client.write(*(data[at : at + 1] for at in range(len(data))))
+        assert [(await client.expect("MESSAGE")).body for _ in range(3)] == [b"0", b"1", b"2"]
+        await client.socket.send([data[:7].decode(), data[7:50].decode(), data[50:].decode()])
+        assert [(await client.expect("MESSAGE")).body for _ in range(3)] == [b"0", b"1", b"2"]
+
+
+async def test_disconnect_is_closed_by_the_server_if_the_client_does_not(tight_daemon: Daemon) -> None:
+    async with connected(tight_daemon.ws_url) as client:
+        await client.ask(Frame("DISCONNECT"))
+        await client.send_frames(Frame("SEND", {"destination": "/topic/x"}, b"ignored"))
+        assert await client.close_code() == 1000
+
+
+async def test_disconnect_without_receipt_is_a_clean_close(any_daemon: Daemon) -> None:
+    async with connected(any_daemon.ws_url) as client:
+        await client.send_frames(Frame("DISCONNECT"))
+        assert await client.close_code() == 1000
+
+
+# Messages
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+async def test_each_version_is_spoken(shared_daemon: Daemon, version: str) -> None:
+    destination = topic()
+    async with connected(shared_daemon.ws_url, version=version) as client:
+        assert client.version.value == version
+        await client.subscribe(destination)
+        await client.send(destination, "body", own="a b", receipt_not="x", message_id="forged", subscription="forged")
+        message = await client.expect("MESSAGE")
+    assert message.headers["destination"] == destination
+    assert message.headers["subscription"] == "s"
+    assert message.headers["own"] == "a b"
+    assert message.headers["message-id"] != "forged"
+    assert "receipt" not in message.headers
+    assert "ack" not in message.headers
+
+
+async def test_1_0_may_subscribe_without_id_and_unsubscribe_by_destination(shared_daemon: Daemon) -> None:
+    destination = topic()
+    async with connected(shared_daemon.ws_url, version="1.0") as client:
+        await client.ask(Frame("SUBSCRIBE", {"destination": destination}))
+        await client.send(destination, "one")
+        assert "subscription" not in (await client.expect("MESSAGE")).headers
+        await client.ask(Frame("UNSUBSCRIBE", {"destination": destination}))
+        await client.send(destination, "two")
+        await client.ask(Frame("DISCONNECT"))
+        assert await client.close_code() == 1000
+
+
+async def test_a_body_that_is_no_text_goes_out_as_binary(shared_daemon: Daemon) -> None:
+    destination = topic()
+    async with connected(shared_daemon.ws_url) as client:
+        await client.subscribe(destination)
+        await client.send(destination, b"\xff\x00\xfe")
+        await client.send(destination, "글")
+        binary, text = await client.receive(), await client.receive()
+    assert (binary.frame.body, binary.is_text) == (b"\xff\x00\xfe", False)
+    assert (text.frame.body.decode(), text.is_text) == ("글", True)
+
+
+async def test_patterns_take_what_matches_once_per_subscription_but_never_a_room(shared_daemon: Daemon) -> None:
+    base, room = topic(), await make_room(shared_daemon.url)
+    async with connected(shared_daemon.ws_url, "buyer") as client:
+        for at, pattern in enumerate(
+            (f"{base}/*", f"{base}/**", f"{base}/{{name}}", f"{base}/?", f"{base}/a", "/sub/**", "/sub/chat/**")
+        ):
+            await client.subscribe(pattern, str(at))
+        await client.send(f"{base}/a", "x")
+        assert {(await client.expect("MESSAGE")).headers["subscription"] for _ in range(5)} == {"0", "1", "2", "3", "4"}
+        await client.send(f"{base}/a/b", "x")
+        assert (await client.expect("MESSAGE")).headers["subscription"] == "1"
+        await say(client, room, "private")
+        await client.ask(Frame("DISCONNECT"))
+        assert await client.close_code() == 1000
+        assert not client._came
+
+
+async def test_a_great_many_receivers_are_served_in_order_while_they_come_and_go(tight_daemon: Daemon) -> None:
+    destination, number = topic(), 50
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(tight_daemon.ws_url)) for _ in range(12)]
+        for at, client in enumerate(clients):
+            await client.subscribe(destination, f"own-{at}" if at % 2 else "same")
+        sender, leaver, comer = [await stack.enter_async_context(connected(tight_daemon.ws_url)) for _ in range(3)]
+        await leaver.subscribe(destination, "leaver")
+        frames = [Frame("SEND", {"destination": destination}, b"%d" % at) for at in range(number)]
+        await sender.send_frames(*frames[: number // 2])
+        await leaver.ask(Frame("UNSUBSCRIBE", {"id": "leaver"}))
+        await comer.subscribe(destination)
+        await sender.send_frames(*frames[number // 2 :])
+        for client in clients:
+            assert [int((await client.expect("MESSAGE")).body) for _ in range(number)] == list(range(number))
+        came = [int((await comer.expect("MESSAGE")).body)]
+        while came[-1] != number - 1:
+            came.append(int((await comer.expect("MESSAGE")).body))
+        assert came == list(range(came[0], number))
+
+
+async def test_what_many_receivers_cannot_take_at_once_holds_the_sender_not_the_server(tight_daemon: Daemon) -> None:
+    destination, number = topic(), 400
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(tight_daemon.ws_url)) for _ in range(9)]
+        for at, client in enumerate(clients):
+            await client.subscribe(destination, f"own-{at}")
+        sender = await stack.enter_async_context(connected(tight_daemon.ws_url))
+        await sender.send_frames(*(Frame("SEND", {"destination": destination}, b"%d" % at) for at in range(number)))
+        await sender.send("/topic/other", "x")
+        for client in clients:
+            assert [int((await client.expect("MESSAGE")).body) for _ in range(number)] == list(range(number))
+
+
+# Acknowledging
+
+
+def last_of(messages: list[Frame], version: str) -> dict[str, str]:
+    headers = messages[-1].headers
+    return {"id": headers["ack"]} if version == "1.2" else {"message-id": headers["message-id"]}
+
+
+async def test_messages_are_acknowledged_in_each_versions_way(any_daemon: Daemon) -> None:
+    destination = topic()
+    for version, named in (("1.2", {}), ("1.1", {"subscription": "s"}), ("1.0", {})):
+        async with connected(any_daemon.ws_url, version=version) as client:
+            await client.subscribe(destination, ack="client")
+            for _ in range(3):
+                await client.send(destination, "x")
+            messages = await client.frames(3)
+            assert all(("ack" in message.headers) == (version == "1.2") for message in messages)
+            second = messages[1].headers
+            by_name = {"id": second["ack"]} if version == "1.2" else {"message-id": second["message-id"], **named}
+            await client.ask(Frame("ACK", by_name))
+            await client.ask(Frame("ACK", {**by_name, **last_of(messages, version)}))
+            if version != "1.0":  # which cannot say of which subscription
+                await client.send_frames(Frame("ACK", by_name))  # settled by the first
+                assert (await client.refused()).code == "unknown-ack"
+
+
+async def test_client_individual_settles_one_message_by_ack_or_nack(shared_daemon: Daemon) -> None:
+    destination = topic()
+    async with connected(shared_daemon.ws_url) as client:
+        await client.subscribe(destination, "an:odd id", ack="client-individual")
+        for _ in range(2):
+            await client.send(destination, "x")
+        first, second = await client.frames(2)
+        await client.ask(Frame("ACK", {"id": second.headers["ack"]}))
+        await client.ask(Frame("NACK", {"id": first.headers["ack"]}))
+        await client.ask(Frame("UNSUBSCRIBE", {"id": "an:odd id"}))
+        await client.ask(Frame("ACK", {"id": first.headers["ack"]}))  # after UNSUBSCRIBE there is nothing to settle
+
+
+async def test_too_many_messages_without_ack_end_the_connection(tight_daemon: Daemon) -> None:
+    destination = topic()
+    async with connected(tight_daemon.ws_url) as client, connected(tight_daemon.ws_url) as sender:
+        await client.subscribe(destination, ack="client")
+        for _ in range(6):
+            await sender.send(destination, "x")
+        assert [frame.command for frame in await client.frames(5)] == ["MESSAGE"] * 5
+        await client.expect("MESSAGE")
+        refused = await client.refused()
+        assert (refused.code, refused.close_code) == ("too-many-unacked", 1008)
+
+
+# Heart-beats
+
+
+async def test_heart_beats_come_in_every_interval(tight_daemon: Daemon) -> None:
+    async with connected(tight_daemon.ws_url, heart_beat="0,100") as client:
+        for _ in range(5):
+            await client.heart_beat()
+
+
+async def test_a_peer_that_falls_silent_is_told_so(tight_daemon: Daemon) -> None:
+    async with connected(tight_daemon.ws_url, heart_beat="100,0") as client:
+        refused = await client.refused()
+    assert (refused.code, refused.close_code) == ("heartbeat-lost", 1002)
+
+
+async def test_any_byte_is_a_sign_of_life(tight_daemon: Daemon) -> None:
+    async with (
+        connected(tight_daemon.ws_url, heart_beat="100,0") as client,
+        connected(tight_daemon.ws_url, heart_beat="100,0") as silent,
+    ):
+        losing = asyncio.create_task(silent.refused())
+        while not losing.done():  # for as long as a silent one is borne with
+            await client.write("\n")
+            await asyncio.sleep(0.05)
+        await client.send("/topic/x", "still here")
+
+
+# Rooms
+
+
+async def test_who_comes_back_is_given_what_was_missed(any_daemon: Daemon) -> None:
+    room = await make_room(any_daemon.url)
+    destination = f"/sub/chat/room/{room}"
+    async with connected(any_daemon.ws_url, "seller") as speaker:
+        async with connected(any_daemon.ws_url, "buyer") as client:
+            begun = await client.subscribe(destination)
+            assert "recovered" not in begun.headers
+            await say(speaker, room, "0", "1")
+            await client.expect("MESSAGE")
+            position = (await client.expect("MESSAGE")).headers["position"]
+        await say(speaker, room, *map(str, range(2, 32)))
+        async with connected(any_daemon.ws_url, "buyer") as client:
+            receipt = await client.subscribe(destination, since=position)
+            assert receipt.headers["recovered"] == "true"
+            await say(speaker, room, "live")
+            assert await heard(client, 31) == [*map(str, range(2, 32)), "live"]
+        async with connected(any_daemon.ws_url, "buyer") as client:
+            again = await client.subscribe(destination, since=receipt.headers["position"])
+            assert again.headers["recovered"] == "true"
+            assert await heard(client, 1) == ["live"]
+        async with connected(any_daemon.ws_url, "buyer") as client:
+            for at, since in enumerate(("nonsense", "abc.1.def", position[:-1] + "x", position.replace(".2.", ".999."))):
+                receipt = await client.subscribe(destination, str(at), since=since)
+                assert receipt.headers["recovered"] == "false"
+
+
+async def test_who_missed_too_much_is_told_so(tight_daemon: Daemon) -> None:
+    room = await make_room(tight_daemon.url)
+    async with connected(tight_daemon.ws_url, "buyer") as client:
+        position = (await client.subscribe(f"/sub/chat/room/{room}")).headers["position"]
+        await say(client, room, *map(str, range(41)))
+        receipt = await client.subscribe(f"/sub/chat/room/{room}", "again", since=position)
+        assert receipt.headers["recovered"] == "false"
+
+
+async def test_a_subscription_that_ends_before_it_began_is_answered_all_the_same(any_daemon: Daemon) -> None:
+    room = await make_room(any_daemon.url)
+    async with connected(any_daemon.ws_url, "buyer") as client:
+        for _ in range(20):
+            subscribe = Frame("SUBSCRIBE", {"destination": f"/sub/chat/room/{room}", "id": "s", "receipt": "begun"})
+            await client.send_frames(subscribe, Frame("UNSUBSCRIBE", {"id": "s", "receipt": "ended"}))
+            receipts = {(await client.expect("RECEIPT")).headers["receipt-id"] for _ in range(2)}
+            assert receipts == {"begun", "ended"}
+        await say(client, room, "x")
+        await client.ask(Frame("DISCONNECT"))
+
+
+async def test_nothing_comes_from_a_room_that_was_deleted(any_daemon: Daemon) -> None:
+    room, other = await make_room(any_daemon.url), await make_room(any_daemon.url)
+    async with connected(any_daemon.ws_url, "buyer") as client, connected(any_daemon.ws_url, "seller") as seller:
+        await client.subscribe(f"/sub/chat/room/{room}")
+        await client.subscribe(f"/sub/chat/room/{other}", "other")
+        await say(seller, room, "before")
+        assert await heard(client, 1) == ["before"]
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.delete(f"{any_daemon.url}/room/delete/{room}", headers={"X-Auth-User": "seller"})
+        assert answer.text == "success"
+        await seller.send_frames(chat_frame(room, "after", receipt="bad"))
+        refused = await seller.refused()
+        assert (refused.code, refused.receipt_id) == ("no-such-room", "bad")
+        await say(client, other, "elsewhere")
+        assert await heard(client, 1) == ["elsewhere"]
+
+
+async def test_a_message_sent_again_with_its_client_id_is_stored_once(any_daemon: Daemon) -> None:
+    room = await make_room(any_daemon.url)
+    async with connected(any_daemon.ws_url, "buyer") as client:
+        await client.subscribe(f"/sub/chat/room/{room}")
+        for _ in range(3):
+            await client.ask(chat_frame(room, "once", **{"client-message-id": "mine"}))
+        await say(client, room, "next")
+        assert await heard(client, 2) == ["once", "next"]
+    assert await history(any_daemon, room) == ["once", "next"]
+
+
+# Who is slow
+
+
+async def test_who_does_not_read_is_closed_and_nobody_else_notices(tight_daemon: Daemon) -> None:
+    destination, body = topic(), b"x" * 60_000
+    before = len([end for end in tight_daemon.events("connection closed") if end["cause"] == "slow-consumer"])
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", tight_daemon.port))
+    async with (
+        opened(tight_daemon.ws_url, sock=narrow) as slow,
+        connected(tight_daemon.ws_url) as reader,
+        connected(tight_daemon.ws_url) as sender,
+    ):
+        await slow.connect()
+        await slow.subscribe(destination)
+        await reader.subscribe(destination)
+        slow.socket.transport.pause_reading()
+        for _ in range(150):
+            await sender.send(destination, body)
+            assert (await reader.expect("MESSAGE")).body == body
+
+        def is_closed() -> bool:
+            ends = [end for end in tight_daemon.events("connection closed") if end["cause"] == "slow-consumer"]
+            return len(ends) == before + 1
+
+        await asyncio.to_thread(wait_until, is_closed, "the slow one is closed")
+        slow.socket.transport.abort()
+        await sender.send(destination, "after")
+        assert (await reader.expect("MESSAGE")).body == b"after"
