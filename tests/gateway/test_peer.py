@@ -1,0 +1,200 @@
+"""A peer's bounds and its end, where a process would be too coarse to show them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from stompgate.model.causes import Cause
+from stompgate.model.messages import ChatMessage
+from stompgate.ports.store import Rejected, Stored
+from stompgate.stomp.frames import Frame
+
+from .scene import Scene, come
+
+BAD = Frame("SEND", {"destination": "/nowhere", "receipt": "bad"}, b"x")
+
+
+def chat(number: int) -> Frame:
+    return Frame("SEND", {"destination": "/pub/room/r/message", "receipt": str(number)}, b'{"content":"x"}')
+
+
+def stored() -> Stored:
+    return Stored(ChatMessage("id", "r", 1, "user", "x", 0, "epoch", 1), repeated=False)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_reading_stops_past_the_bound_and_goes_on_only_below_it() -> None:
+    scene = Scene()
+    peer, link = scene.peer(*(chat(number) for number in range(40)))
+    come(peer, chat(40))
+    assert len(scene.intake.waiting) == 2
+    assert not link.reads
+    for answered in range(1, 42):
+        scene.intake.answer(stored())
+        assert link.reads is (peer._parser.buffered_bytes <= 500), answered
+    assert link.reads
+    assert [frame.headers["receipt-id"] for frame in link.frames()] == [str(number) for number in range(41)]
+
+
+async def test_an_error_follows_the_receipts_of_earlier_sends_and_stops_later_ones() -> None:
+    scene = Scene()
+    peer, link = scene.peer(chat(0), BAD, chat(1))
+    come(peer, chat(2))
+    await settle()
+    assert (link.frames(), link.closes) == ([], [])
+    scene.intake.answer(stored())
+    await settle()
+    receipt, error = link.frames()
+    assert (receipt.command, error.command, error.headers["receipt-id"]) == ("RECEIPT", "ERROR", "bad")
+    assert link.closes == [Cause.BAD_DESTINATION]
+    assert not scene.intake.waiting
+
+
+async def test_a_message_that_was_refused_does_not_hide_that_the_next_was_stored() -> None:
+    scene = Scene()
+    _, link = scene.peer(chat(0), chat(1))
+    scene.intake.answer(Rejected(Cause.STORE_UNAVAILABLE))
+    scene.intake.answer(stored())
+    await settle()
+    assert [(frame.command, frame.headers["receipt-id"]) for frame in link.frames()] == [("RECEIPT", "1"), ("ERROR", "0")]
+    assert link.closes == [Cause.STORE_UNAVAILABLE]
+
+
+async def test_a_peer_that_is_gone_leaves_no_timer_and_its_sends_take_effect() -> None:
+    scene = Scene()
+    peer, link = scene.peer(*(chat(number) for number in range(3)), BAD, heart_beat="1000,1000")
+    peer.lost(Cause.PEER_LEFT)
+    for _ in range(3):
+        scene.intake.answer(stored())
+    await settle()
+    assert not scene.intake.waiting
+    assert (link.frames(), link.closes, scene.ended) == ([], [], [Cause.PEER_LEFT])
+    assert len(scene.wheel) == 0
+    assert not scene.gate.peers
+
+
+async def test_a_disconnect_whose_peer_is_gone_leaves_no_timer() -> None:
+    scene = Scene()
+    peer, link = scene.peer(chat(0), Frame("DISCONNECT", {"receipt": "bye"}))
+    await settle()
+    peer.lost(Cause.PEER_LEFT)
+    scene.intake.answer(stored())
+    await settle()
+    assert (link.frames(), len(scene.wheel)) == ([], 0)
+
+
+async def test_after_disconnect_the_client_has_a_while_to_close() -> None:
+    scene = Scene()
+    peer, link = scene.peer(Frame("DISCONNECT", {"receipt": "bye"}))
+    assert [frame.command for frame in link.frames()] == ["RECEIPT"]
+    scene.pass_s(1.5)
+    assert link.closes == []
+    scene.pass_s(1)
+    assert link.closes == [Cause.DISCONNECTED]
+    peer.lost(Cause.PEER_LEFT)
+    assert scene.ended == [Cause.DISCONNECTED]
+
+
+async def test_a_fault_of_ours_costs_one_connection_and_is_not_shown() -> None:
+    scene = Scene()
+    peer, link = scene.peer()
+    peer.fail(ZeroDivisionError("secret"))
+    (error,) = link.frames()
+    assert (error.headers["code"], link.closes) == ("internal", [Cause.INTERNAL])
+    assert b"secret" not in error.body
+    peer.fail(ZeroDivisionError())
+    peer.close(Cause.SERVER_STOPPING)
+    assert link.closes == [Cause.INTERNAL]
+
+
+# Heart-beats
+
+
+async def test_a_connection_that_is_written_to_gets_no_heart_beat() -> None:
+    scene = Scene()
+    _, link = scene.peer(heart_beat="0,1000")
+    for _ in range(40):
+        link.last_sent_s = scene.clock.monotonic()
+        scene.pass_s(0.1)
+    assert link.offered == []
+    scene.pass_s(1)
+    assert link.offered == [b"\n"]
+
+
+async def test_silence_is_borne_with_for_three_intervals() -> None:
+    scene = Scene()
+    _, link = scene.peer(heart_beat="1000,0")
+    scene.pass_s(2.9)
+    assert link.closes == []
+    scene.pass_s(0.3)
+    assert link.closes == [Cause.HEARTBEAT_LOST]
+    assert len(scene.wheel) == 0
+
+
+async def test_a_server_that_stood_still_blames_nobody() -> None:
+    scene = Scene()
+    _, link = scene.peer(heart_beat="1000,0")
+    scene.clock.advance(60)
+    scene.wheel.advance(scene.clock.monotonic())
+    assert link.closes == []
+    scene.pass_s(3.2)
+    assert link.closes == [Cause.HEARTBEAT_LOST]
+
+
+async def test_while_reading_is_paused_the_silence_is_ours() -> None:
+    scene = Scene()
+    peer, link = scene.peer(*(chat(number) for number in range(10)), heart_beat="1000,0")
+    come(peer, chat(10))
+    assert not link.reads
+    scene.pass_s(20)
+    while scene.intake.waiting:
+        scene.intake.answer(stored())
+    assert link.reads
+    scene.pass_s(2.9)
+    assert link.closes == []
+    scene.pass_s(3)
+    assert link.closes == [Cause.HEARTBEAT_LOST]
+
+
+# Delivery in slices
+
+
+async def test_receivers_of_many_encodings_share_a_slice() -> None:
+    scene = Scene(slice_receivers=4)
+    links = []
+    for number in range(12):
+        subscribe = Frame("SUBSCRIBE", {"destination": "/topic/x", "id": f"own-{number}"})
+        links.append(scene.peer(subscribe)[1])
+    for body in (b"1", b"2"):
+        scene.delivery.broadcast("/topic/x", "id", (), body)
+    assert sum(bool(link.offered) for link in links) == 4
+    await asyncio.sleep(0)
+    assert sum(bool(link.offered) for link in links) == 8
+    await settle()
+    assert [[frame.body for frame in link.frames()] for link in links] == [[b"1", b"2"]] * 12
+
+
+async def test_who_unsubscribes_during_a_fan_out_gets_nothing_more() -> None:
+    scene = Scene(slice_receivers=2)
+    peers = [scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"})) for _ in range(6)]
+    scene.delivery.broadcast("/topic/x", "id", (), b"x")
+    come(peers[-1][0], Frame("UNSUBSCRIBE", {"id": "s"}))
+    await settle()
+    assert [len(link.frames()) for _, link in peers] == [1, 1, 1, 1, 1, 0]
+
+
+async def test_senders_wait_for_a_destination_whose_receivers_are_served_in_slices() -> None:
+    scene = Scene(slice_receivers=1)
+    for _ in range(2):
+        scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"}))
+    for _ in range(65):
+        scene.delivery.broadcast("/topic/x", "id", (), b"x")
+    congestion = scene.delivery.congestion("/topic/x")
+    assert congestion is not None
+    assert scene.delivery.congestion("/topic/y") is None
+    await asyncio.wait_for(congestion, 5)
+    assert scene.delivery.congestion("/topic/x") is None
