@@ -98,6 +98,7 @@ class BadRelay:
         self.is_down = False  # known to be
         self.is_paused = False  # delivers nothing, and nobody knows
         self.is_deaf = False  # what comes meanwhile is lost
+        self.is_refusing = False  # takes nothing, and says so
         self.listener: RelayListener
 
     def listen(self, listener: RelayListener) -> None:
@@ -123,7 +124,7 @@ class BadRelay:
         return self.is_open and not self.is_down
 
     def publish(self, record: Record, acknowledge: Acknowledge | None = None) -> None:
-        if self.is_up:
+        if self.is_up and not self.is_refusing:
             self.hub.offer(Publication(self, record, acknowledge))
         elif acknowledge is not None:
             asyncio.get_running_loop().call_soon(acknowledge, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from itertools import count
 
@@ -60,11 +61,14 @@ class FakeClock:
             timer.make_call()
         self._now_s = until_s
 
-    def advance_to_next(self) -> bool:
-        """Go to the earliest call that is still to be made, and make it and all that are due with it. False: there is none."""
+    def advance_to_next(self, until_s: float = math.inf) -> bool:
+        """Go to the earliest call that is to be made until then, and make it and all that are due with it.
+
+        False: there is none.
+        """
         while self._timers and not self._timers[0][2].is_pending:
             heapq.heappop(self._timers)
-        if not self._timers:
+        if not self._timers or self._timers[0][0] > until_s:
             return False
         self._now_s = max(self._now_s, self._timers[0][0])
         self.advance(0.0)
