@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import httpx
 
 from tests.daemon_process import Daemon
 
+from .deaf import deaf_subscriber
+
 _SOURCE = Path(__file__).with_name("stompload.c")
 _BROADCAST = ("--sub", "/sub/bench/%d", "--send", "/sub/bench/%d")
 _ROOMS = 100
@@ -29,11 +31,13 @@ _NAME = 36
 
 @dataclass(frozen=True)
 class Scenario:
-    """A name, and what ``stompload`` is told. ``in_rooms``: stored messages in real rooms."""
+    """A name, and what ``stompload`` is told. ``in_rooms``: stored messages in real rooms; ``beside_deaf``: with one more
+    subscriber, who never reads."""
 
     name: str
     options: tuple[str, ...]
     in_rooms: bool = False
+    beside_deaf: bool = False
 
 
 def _shape(connections: int, rooms: int, senders: int, messages: int, in_flight: int) -> tuple[str, ...]:
@@ -41,9 +45,14 @@ def _shape(connections: int, rooms: int, senders: int, messages: int, in_flight:
     return tuple(word for name, number in numbers.items() for word in (f"--{name}", str(number)))
 
 
+_THOUSAND = (*_BROADCAST, *_shape(1000, 1, 1, 3000, 1), "--rate", "60", "--size", "1000")
 SCENARIOS = (
     *(Scenario(f"200 subscribers, {n} in flight", (*_BROADCAST, *_shape(200, 1, 1, 4000, n))) for n in (1, 4, 32)),
     *(Scenario(f"500 rooms of two, {n} in flight", (*_BROADCAST, *_shape(1000, 500, 500, 50_000, n))) for n in (1, 64)),
+    *(
+        Scenario(name, _THOUSAND, beside_deaf=deaf)
+        for name, deaf in (("1,000 subscribers", False), ("… and one deaf", True)) * 3
+    ),
     Scenario("10,000 idle connections", (*_BROADCAST, *_shape(10_000, 5000, 1, 0, 1), "--srcs", "4", "--hold", "5")),
     *(Scenario(f"stored, rooms of two, {n} in flight", _shape(200, _ROOMS, 200, 20_000, n), in_rooms=True) for n in (1, 64)),
 )
@@ -90,7 +99,8 @@ def measure(program: Path, scenario: Scenario, folder: Path) -> dict[str, Any]:
     with daemon() as server:
         rooms = room_options(server, folder) if scenario.in_rooms else ()
         command = [str(program), "--port", str(server.port), "--pid", str(server.pid), *rooms, *scenario.options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with deaf_subscriber(server.port, "/sub/bench/0") if scenario.beside_deaf else nullcontext():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
     figures = json.loads(done.stdout) if done.returncode == 0 else {"missing": done.stderr.strip()}
     assert isinstance(figures, dict)
     return figures
