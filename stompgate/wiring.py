@@ -176,7 +176,7 @@ def offer(feeds: Feeds, record: Owed) -> None:
     if isinstance(record, ChatRecord):
         feeds.offer(record.message)
     else:
-        feeds.members_heard(record.room, record.members_version)
+        feeds.changed(record)
 
 
 def _recipe(kind: Kind, settings: Settings, clock: Clock) -> Callable[[], Any]:

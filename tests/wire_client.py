@@ -190,9 +190,9 @@ async def connected(url: str, user: str | None = "user", version: str = "1.2", *
         yield client
 
 
-async def make_room(base_url: str, buyer: str = "buyer", seller: str = "seller") -> str:
-    """Make a room over REST, about a product of its own; return its UUID."""
-    product = str(uuid.uuid4())
+async def make_room(base_url: str, buyer: str = "buyer", seller: str = "seller", product: str = "") -> str:
+    """Make a room over REST, about a product of its own unless one is named; return its UUID."""
+    product = product or str(uuid.uuid4())
     async with httpx.AsyncClient(trust_env=False, verify=False) as http:
         answer = await http.post(
             f"{base_url}/room/create", params={"user": seller, "name": product}, headers={"X-Auth-User": buyer}

@@ -79,6 +79,11 @@ class Rooms:
         """The members as last read, if nothing newer was heard of since."""
         return self._known.get(room)
 
+    def version_with(self, room: str, user: str) -> int:
+        """The version of the remembered members if the user is one of them, else 0: then the store looks for itself."""
+        members = self._known.get(room)
+        return members.version if members is not None and user in members.users else 0
+
     async def read(self, room: str) -> Members | None:
         """Read the members from the store and remember them. None for an unknown room. Raises ``StoreUnavailable``."""
         for _ in range(_READS_FOR_A_NEWER_ANSWER):

@@ -90,8 +90,8 @@ class Delivery:
                     self._feeds.offer(message)
                 case BrokerRecord():
                     self._take_broadcast(record)
-                case RoomChanged(room, version):
-                    self._feeds.members_heard(room, version)
+                case RoomChanged():
+                    self._feeds.changed(record)
                 case ForeignRecord():
                     self._send(self._foreign(record))
 

@@ -145,8 +145,7 @@ def _send_chat(peer: Peer, frame: Frame, destination: Destination) -> Waiting:
     client_id = _client_message_id(frame.headers)
 
     def submit() -> None:
-        members = peer.gate.rooms.known(destination.room)
-        version = members.version if members is not None else 0
+        version = peer.gate.rooms.version_with(destination.room, sender)
         now_us = peer.gate.clock.utc_us()
         draft = Draft(peer.gate.ids.new(now_us), destination.room, sender, incoming.content, client_id, now_us, version)
         peer.in_flight += 1

@@ -151,3 +151,11 @@ async def test_rooms_are_answered_as_the_store_has_them(service: Service) -> Non
     assert (await service.rooms.room_user(ROOM, "ann")).user == "ann"
     with pytest.raises(Refusal):
         await service.rooms.room_user(ROOM, "cho")
+
+
+async def test_the_store_looks_for_itself_unless_the_remembered_members_have_the_user(service: Service) -> None:
+    assert service.rooms.version_with(ROOM, "ann") == 0
+    read = await service.rooms.read(ROOM)
+    assert read is not None
+    assert service.rooms.version_with(ROOM, "ann") == read.version
+    assert service.rooms.version_with(ROOM, "stranger") == 0

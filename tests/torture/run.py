@@ -48,8 +48,8 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> tuple[Re
 
 async def _torture(plan: Plan, daemon: Daemon, tell: Callable[[str], None]) -> tuple[Record, dict[str, History]]:
     chance, record, url = random.Random(plan.seed), Record(), daemon.ws_url
-    for number in range(plan.rooms):
-        record.rooms[await make_room(daemon.url, product=f"product {number}")] = RoomRecord()
+    for _ in range(plan.rooms):
+        record.rooms[await make_room(daemon.url)] = RoomRecord()
     seats = [(room, user) for room in record.rooms for user in ("buyer", "seller")]
     senders = [Sender(url, user, room, record, plan.every_s) for room, user in seats]
     receivers = [Receiver(url, user, room, f"{user}-{n}", record) for room, user in seats for n in range(plan.receivers)]
