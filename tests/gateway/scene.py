@@ -97,9 +97,6 @@ class SlowIntake:
 class EveryRoom:
     """Every room is user's."""
 
-    def version_with(self, room: str, user: str) -> int:
-        return 1
-
     def known(self, room: str) -> Members | None:
         return Members(room, frozenset({"user"}), 1, deleted=False, last_seq=0)
 
