@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from stompgate.model.causes import Cause
@@ -293,6 +293,9 @@ class MemoryStore:
 
     async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
         def work() -> Inquiry:
+            waiting = (one for number, one in self._rows.inquiries.items() if number not in self._rows.mailed)
+            if (found := next((one for one in waiting if replace(one, id=0) == replace(inquiry, id=0)), None)) is not None:
+                return found
             number = len(self._rows.inquiries) + 1
             kept = Inquiry(number, inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
             self._rows.inquiries[number] = kept

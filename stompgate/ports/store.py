@@ -121,7 +121,7 @@ class Store(Part, Protocol):
     # Inquiries
 
     async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
-        """Keep an inquiry to be mailed; the answer carries its id."""
+        """Keep an inquiry to be mailed; the answer carries its id. One that waits word for word already is that one."""
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
         """Up to ``limit`` inquiries that wait to be mailed, oldest first."""

@@ -30,7 +30,17 @@ from . import sqlite_outbox as outbox_sql
 from . import sqlite_rooms as rooms_sql
 from .migrations import migrations_for
 from .sqlite_append import Appender
-from .sqlite_file import UNSTORABLE, connect_reader, connect_writer, lock_file, migrate, read, read_epoch, transact
+from .sqlite_file import (
+    UNSTORABLE,
+    Connect,
+    connect_reader,
+    connect_writer,
+    lock_file,
+    migrate,
+    read,
+    read_epoch,
+    transact,
+)
 from .sqlite_thread import SqliteThread
 
 T = TypeVar("T")
@@ -66,16 +76,25 @@ class SqliteSettings:
 class SqliteStore:
     """``ports.store.Store`` on the file ``path``, whose folder is made if need be.
 
-    ``server_id`` is written into what this server owes to the relay.
+    ``server_id`` is written into what this server owes to the relay. ``connect`` makes both connections.
     """
 
-    def __init__(self, path: Path, *, server_id: str, settings: SqliteSettings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        server_id: str,
+        settings: SqliteSettings | None = None,
+        connect: Connect = sqlite3.connect,
+    ) -> None:
         self._path = path.absolute()
         self._server_id = server_id
+        self._connect = connect
         self._settings = settings or SqliteSettings()
         self._epoch = ""
         self._appender: Appender
         self._lock = -1
+        self._commit_failed = False  # of the writer's thread alone
         self._clearing: asyncio.Task[None]
         self._writer = SqliteThread("sqlite-writer", max_jobs=self._settings.max_jobs, late=OutcomeUnknown)
         self._reader = SqliteThread("sqlite-reader", max_jobs=self._settings.max_jobs, late=StoreUnavailable)
@@ -116,7 +135,7 @@ class SqliteStore:
     def _connect_writer(self) -> sqlite3.Connection:
         lock = lock_file(self._path)
         try:
-            connection = connect_writer(self._path, busy_timeout_s=self._settings.busy_timeout_s)
+            connection = connect_writer(self._path, busy_timeout_s=self._settings.busy_timeout_s, connect=self._connect)
             try:
                 migrate(connection, migrations_for("sqlite"), __version__)
                 self._epoch = read_epoch(connection)
@@ -131,24 +150,47 @@ class SqliteStore:
         return connection
 
     def _disconnect_writer(self, connection: sqlite3.Connection) -> None:
-        connection.close()
-        os.close(self._lock)
+        try:
+            connection.close()
+        finally:
+            os.close(self._lock)
 
     def _connect_reader(self) -> sqlite3.Connection:
-        return connect_reader(self._path, busy_timeout_s=self._settings.busy_timeout_s)
+        return connect_reader(self._path, busy_timeout_s=self._settings.busy_timeout_s, connect=self._connect)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._reader.run(partial(read, work=work), deadline_s=self._settings.deadline_s)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._writer.run(partial(_write, work=work), deadline_s=self._settings.deadline_s)
+        return await self._on_writer(partial(_write, work=work))
+
+    async def _on_writer(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._writer.run(partial(self._attempt, job=job), deadline_s=self._settings.deadline_s)
+
+    def _attempt(self, connection: sqlite3.Connection, *, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a job that writes, on the thread.
+
+        After a COMMIT that failed, as on a full disk, the next one is tried on a row of no meaning first: what is refused
+        then was never attempted, so that one call and not every call is left in doubt.
+        """
+        if self._commit_failed:
+            try:
+                transact(connection, history_sql.probe_write)
+            except OutcomeUnknown as error:
+                raise StoreUnavailable(str(error)) from error
+        self._commit_failed = False
+        try:
+            return job(connection)
+        except OutcomeUnknown:
+            self._commit_failed = True
+            raise
 
     # Messages
 
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
         if not drafts:
             return []
-        return await self._writer.run(partial(self._appender.append, drafts=drafts), deadline_s=self._settings.deadline_s)
+        return await self._on_writer(partial(self._appender.append, drafts=drafts))
 
     async def history(
         self, room: str, *, before: int | None = None, after: int | None = None, limit: int
@@ -188,12 +230,19 @@ class SqliteStore:
         return await self._read(rooms_sql.all_room_users)
 
     async def delete_room(self, room: str) -> RoomChanged | None:
-        version = await self._write(lambda connection: rooms_sql.delete_room(connection, room, self._server_id))
+        try:
+            version = await self._write(lambda connection: rooms_sql.delete_room(connection, room, self._server_id))
+        except OutcomeUnknown:  # it may be deleted; asked again, the answer would be that there is no such room
+            self._clear()
+            raise
         if version is None:
             return None
+        self._clear()
+        return RoomChanged(room, version, deleted=True, epoch=self._epoch)
+
+    def _clear(self) -> None:
         if self._clearing.done():
             self._clearing = self._start_clearing()
-        return RoomChanged(room, version, deleted=True, epoch=self._epoch)
 
     def _start_clearing(self) -> asyncio.Task[None]:
         return asyncio.create_task(self._clear_in_slices(), name="sqlite-clear-deleted-rooms")

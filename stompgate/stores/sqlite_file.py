@@ -27,6 +27,12 @@ T = TypeVar("T")
 UNSTORABLE = (UnicodeEncodeError, OverflowError)
 """What the driver raises for half a character of UTF-16, or a number beyond 64 bits."""
 
+DRIVER_ERRORS = (sqlite3.Error, MemoryError)
+"""What a statement may raise. SQLite without memory is no ``sqlite3.Error``."""
+
+Connect = Callable[..., sqlite3.Connection]
+"""``sqlite3.connect``, or what tests put into its place."""
+
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
 WRITER_PRAGMAS = (
@@ -61,7 +67,7 @@ def lock_file(database: Path) -> int:
     return descriptor
 
 
-def connect_writer(database: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
+def connect_writer(database: Path, *, busy_timeout_s: float, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
     """Open the connection that writes, made durable: a COMMIT returns when the data has reached the disk."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise SetupError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or later is needed")
@@ -71,29 +77,38 @@ def connect_writer(database: Path, *, busy_timeout_s: float) -> sqlite3.Connecti
             os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise SetupError(f"cannot open the database {database}: {error.strerror}") from error
-    connection = _connect(database, busy_timeout_s, WRITER_PRAGMAS)
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+    connection = _connect(connect, database, busy_timeout_s, WRITER_PRAGMAS)
+    if _journal_mode(connection) != "wal":
         connection.close()
         raise SetupError(f"the file system of {database} does not allow write-ahead logging; use a local disk")
     return connection
 
 
-def connect_reader(database: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
+def connect_reader(database: Path, *, busy_timeout_s: float, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
     """Open a connection that only reads."""
-    return _connect(database, busy_timeout_s, READER_PRAGMAS)
+    return _connect(connect, database, busy_timeout_s, READER_PRAGMAS)
 
 
-def _connect(database: Path, busy_timeout_s: float, pragmas: Sequence[str]) -> sqlite3.Connection:
+def _connect(connect: Connect, database: Path, busy_timeout_s: float, pragmas: Sequence[str]) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(database, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
+        connection = connect(database, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         if connection is not None:
             connection.close()
-        raise SetupError(f"cannot open the database {database}: {error}") from error
+        raise SetupError(f"cannot open the database {database}: {_reason(error)}") from error
     return connection
+
+
+def _journal_mode(connection: sqlite3.Connection) -> str:
+    """Asked for, since SQLite answers a mode that it cannot set with another one and no error. Empty if it cannot tell."""
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    except DRIVER_ERRORS:
+        return ""
+    return str(mode)
 
 
 # The schema
@@ -120,7 +135,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pro
         for migration in migrations:
             if migration.number not in known:
                 transact(connection, partial(_apply, migration=migration))
-    except (sqlite3.Error, StoreUnavailable, OutcomeUnknown) as error:
+    except (*DRIVER_ERRORS, StoreUnavailable, OutcomeUnknown) as error:
         raise SetupError(f"cannot bring the database up to date: {error}") from error
 
 
@@ -172,12 +187,12 @@ def transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection]
         result = work(connection)
     except BaseException as error:
         _roll_back(connection)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise StoreUnavailable(_reason(error)) from error
         raise
     try:
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         _roll_back(connection)
         raise OutcomeUnknown(_reason(error)) from error
     return result
@@ -186,8 +201,10 @@ def transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection]
 def read(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     """Do ``work``, which reads all rows it asks for, so that no read transaction stays open. Raises ``StoreUnavailable``."""
     try:
+        if connection.in_transaction:  # an earlier ROLLBACK failed: what it would see is of that time
+            connection.execute("ROLLBACK")
         return work(connection)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise StoreUnavailable(_reason(error)) from error
     except UNSTORABLE as error:
         raise StoreUnavailable(f"a value that the database cannot hold: {error}") from error
@@ -197,11 +214,11 @@ def _roll_back(connection: sqlite3.Connection) -> None:
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-    except sqlite3.Error:
+    except DRIVER_ERRORS:
         return  # tried again before the next transaction
 
 
-def _reason(error: sqlite3.Error) -> str:
+def _reason(error: Exception) -> str:
     return f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
 
 

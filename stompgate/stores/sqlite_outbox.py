@@ -46,11 +46,19 @@ def mark_relayed(connection: sqlite3.Connection, records: Sequence[ChatRecord | 
 
 
 def add_inquiry(connection: sqlite3.Connection, inquiry: Inquiry) -> Inquiry:
-    number = connection.execute(
-        "INSERT INTO sg_inquiry (name, email, phone, message, created_at_us) VALUES (?, ?, ?, ?, ?)",
-        (inquiry.name, inquiry.email, inquiry.phone, inquiry.message, utc_us()),
+    """One that waits word for word already is answered with that one."""
+    texts = (inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
+    found = connection.execute(
+        "SELECT id FROM sg_inquiry WHERE mailed_at_us IS NULL AND name = ? AND email = ? AND phone = ? AND message = ?", texts
+    ).fetchone()
+    number = found[0] if found else _insert_inquiry(connection, texts)
+    return Inquiry(number or 0, *texts)
+
+
+def _insert_inquiry(connection: sqlite3.Connection, texts: tuple[str, str, str, str]) -> int | None:
+    return connection.execute(
+        "INSERT INTO sg_inquiry (name, email, phone, message, created_at_us) VALUES (?, ?, ?, ?, ?)", (*texts, utc_us())
     ).lastrowid
-    return Inquiry(number or 0, inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
 
 
 def unmailed(connection: sqlite3.Connection, limit: int) -> list[Inquiry]:

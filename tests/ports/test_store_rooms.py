@@ -207,3 +207,14 @@ async def test_inquiries_wait_in_their_order_until_they_are_mailed(home: StoreHo
     await store.mark_mailed(10_000)
     store = await home.open()
     assert list(await store.unmailed(10)) == [asked[0], asked[2]]
+
+
+async def test_an_inquiry_asked_again_is_kept_once_until_it_is_mailed(home: StoreHome) -> None:
+    store = await home.open()
+    inquiry = Inquiry(0, "name", "a@example.org", "010", "text")
+    kept = await store.add_inquiry(inquiry)
+    assert await store.add_inquiry(inquiry) == kept
+    other = await store.add_inquiry(Inquiry(0, "name", "a@example.org", "010", "another text"))
+    assert list(await store.unmailed(10)) == [kept, other]
+    await store.mark_mailed(kept.id)
+    assert (await store.add_inquiry(inquiry)).id not in (kept.id, other.id)

@@ -91,7 +91,7 @@ async def test_a_second_store_in_the_same_process_is_refused_and_the_first_works
 
 
 async def test_a_store_whose_reader_cannot_open_lets_go_of_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(database: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
+    def refuse(database: Path, **_: object) -> sqlite3.Connection:
         raise SetupError("no reader today")
 
     with monkeypatch.context() as patch:
