@@ -32,6 +32,7 @@ class HeadLimited(HttpToolsProtocol):
     """Uvicorn's protocol, refusing a head that does not end. The first one was measured at the door."""
 
     _in_head = False
+    _is_refused = False
     _head_bytes = 0
     head_limit_bytes = 0
 
@@ -48,14 +49,24 @@ class HeadLimited(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
+        if self._is_refused:
+            return
         went_on = self._in_head
         super().data_received(data)
         if went_on and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self.head_limit_bytes and not self.transport.is_closing():
-                explanation = f"The head of a request may have {self.head_limit_bytes} bytes."
-                self.transport.write(refused(Refusal(Cause.FRAME_TOO_LARGE, explanation)).serialize())
-                self.transport.close()
+                self._refuse()
+
+    def _refuse(self) -> None:
+        """Say so and end; what still comes has a place to go until the watch closes, or a reset would destroy the answer."""
+        self._is_refused = True
+        explanation = f"The head of a request may have {self.head_limit_bytes} bytes."
+        self.transport.write(refused(Refusal(Cause.FRAME_TOO_LARGE, explanation)).serialize())
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,8 @@
-"""Drives the timer wheel: one alarm, as long as the wheel has anything to do."""
+"""Drives the timer wheel: one alarm, as long as the wheel has anything to do. Measures how late the event loop is.
+
+After the loop has stood still, what peers sent meanwhile lies unread. Nobody may be judged by their silence before that
+is read, so the wheel rests for one tick then.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,29 @@ import structlog
 from stompgate.ports.clock import Clock, Timer
 from stompgate.timing.wheel import TimerWheel
 
+STALL_S = 0.5
+"""A tick this late is a stall. Above what a busy loop or a full garbage collection costs, and a small part of the silence
+that any peer is forgiven."""
+
 _log = structlog.get_logger(__name__)
 
 
 class Ticker:
-    """Advances a wheel every ``tick_s`` seconds."""
+    """Advances a wheel every ``tick_s`` seconds. ``stalls`` and ``longest_stall_s`` are since the start."""
 
     def __init__(self, wheel: TimerWheel, clock: Clock, tick_s: float) -> None:
         self._wheel = wheel
         self._clock = clock
         self._tick_s = tick_s
         self._timer: Timer | None = None
+        self._due_s = 0.0
+        self._has_rested = False
+        self.stalls = 0
+        self.longest_stall_s = 0.0
 
     def start(self) -> None:
         """Begin to tick."""
+        self._due_s = self._clock.monotonic() + self._tick_s
         self._timer = self._clock.call_later(self._tick_s, self._tick)
 
     def stop(self) -> None:
@@ -30,7 +43,24 @@ class Ticker:
             self._timer = None
 
     def _tick(self) -> None:
-        self._timer = self._clock.call_later(self._tick_s, self._tick)
+        late_s = self._clock.monotonic() - self._due_s
+        self.start()
+        if late_s < STALL_S:
+            self._has_rested = False
+        else:
+            self._stalled(late_s)
+            # Never twice in a row: a loop that is always late must still keep its times.
+            self._has_rested = not self._has_rested
+            if self._has_rested:
+                return
+        self._advance()
+
+    def _stalled(self, late_s: float) -> None:
+        self.stalls += 1
+        self.longest_stall_s = max(self.longest_stall_s, late_s)
+        _log.warning("the event loop stood still", stalled_s=round(late_s, 3))
+
+    def _advance(self) -> None:
         for _ in range(len(self._wheel) + 1):  # a call that fails ends the advance; those behind it are still due
             try:
                 self._wheel.advance(self._clock.monotonic())
