@@ -57,9 +57,13 @@ class FakeClock:
         until_s = self._now_s + seconds
         while self._timers and self._timers[0][0] <= until_s:
             at_s, _, timer = heapq.heappop(self._timers)
-            self._now_s = at_s
+            self._now_s = max(self._now_s, at_s)
             timer.make_call()
-        self._now_s = until_s
+        self._now_s = max(self._now_s, until_s)
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass without a call, as in a process that does not run. The next ``advance`` makes what is overdue."""
+        self._now_s += seconds
 
     def advance_to_next(self, until_s: float = math.inf) -> bool:
         """Go to the earliest call that is to be made until then, and make it and all that are due with it.

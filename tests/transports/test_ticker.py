@@ -1,0 +1,95 @@
+"""The wheel turns in time; after the event loop stood still, what lies unread is read before anyone is judged."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.ticker import STALL_S, Ticker
+from tests.fakes import FakeClock
+
+TICK_S = 0.05
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def wheel(clock: FakeClock) -> TimerWheel:
+    wheel = TimerWheel(TICK_S)
+    wheel.advance(clock.monotonic())
+    return wheel
+
+
+@pytest.fixture
+def ticker(wheel: TimerWheel, clock: FakeClock) -> Ticker:
+    ticker = Ticker(wheel, clock, TICK_S)
+    ticker.start()
+    return ticker
+
+
+def test_after_a_stall_the_wheel_rests_for_one_tick(wheel: TimerWheel, clock: FakeClock, ticker: Ticker) -> None:
+    judged: list[float] = []
+    wheel.schedule(clock.monotonic() + 1, lambda: judged.append(clock.monotonic()))
+    clock.stand_still(2)
+    clock.advance(0)
+    assert judged == []
+    clock.advance(TICK_S)
+    assert judged == [pytest.approx(1000 + 2 + TICK_S)]
+    assert ticker.stalls == 1
+
+
+def test_a_stall_is_logged_in_one_line_with_its_length(clock: FakeClock, ticker: Ticker) -> None:
+    with capture_logs() as lines:
+        clock.advance(1)
+        clock.stand_still(2)
+        clock.advance(10)
+    assert lines == [
+        {"event": "the event loop stood still", "log_level": "warning", "stalled_s": pytest.approx(2, abs=2 * TICK_S)}
+    ]
+    assert ticker.longest_stall_s == pytest.approx(2, abs=2 * TICK_S)
+
+
+def test_a_timed_call_that_blocks_is_a_stall_for_those_behind_it(wheel: TimerWheel, clock: FakeClock, ticker: Ticker) -> None:
+    judged: list[float] = []
+    wheel.schedule(clock.monotonic() + 0.98, lambda: clock.stand_still(2))
+    wheel.schedule(clock.monotonic() + 2, lambda: judged.append(clock.monotonic()))
+    clock.advance(1)
+    clock.advance(0)
+    assert judged == []
+    clock.advance(2 * TICK_S)
+    assert len(judged) == 1
+    assert ticker.stalls == 1
+
+
+def test_being_a_little_late_is_no_stall(wheel: TimerWheel, clock: FakeClock, ticker: Ticker) -> None:
+    judged: list[float] = []
+    wheel.schedule(clock.monotonic() + STALL_S / 2, lambda: judged.append(clock.monotonic()))
+    with capture_logs() as lines:
+        clock.stand_still(STALL_S)  # from the beginning of the tick's wait, so that it is less late
+        clock.advance(0)
+    assert len(judged) == 1
+    assert lines == []
+    assert ticker.stalls == 0
+
+
+def test_a_loop_that_is_always_late_still_keeps_its_times(wheel: TimerWheel, clock: FakeClock, ticker: Ticker) -> None:
+    judged: list[float] = []
+    wheel.schedule(clock.monotonic() + 1, lambda: judged.append(clock.monotonic()))
+    for _ in range(2):
+        clock.stand_still(2)
+        clock.advance(0)
+    assert len(judged) == 1
+    assert ticker.stalls == 2
+
+
+def test_a_stopped_ticker_ticks_no_more(wheel: TimerWheel, clock: FakeClock, ticker: Ticker) -> None:
+    judged: list[float] = []
+    wheel.schedule(clock.monotonic() + 1, lambda: judged.append(clock.monotonic()))
+    ticker.stop()
+    ticker.stop()
+    clock.advance(10)
+    assert judged == []
