@@ -16,7 +16,7 @@ from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 
-from .settings import EVERYONE, Chat, Connections, Listen, Settings, WebSocket
+from .settings import EVERYONE, Chat, Connections, Listen, Settings
 
 
 def feed_limits(chat: Chat) -> FeedLimits:
@@ -85,9 +85,11 @@ def listen_limits(listen: Listen, connections: int) -> ListenLimits:
     return ListenLimits(listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog)
 
 
-def websocket_limits(websocket: WebSocket) -> WebSocketLimits:
-    """For ``transports.websocket``."""
-    return WebSocketLimits(websocket.message_limit_bytes, websocket.close_timeout_s)
+def websocket_limits(settings: Settings) -> WebSocketLimits:
+    """For ``transports.websocket``. A stranger may send what one STOMP frame may have, and no more at a time."""
+    websocket = settings.websocket
+    stranger_bytes = min(settings.stomp.frame_limit_bytes, websocket.message_limit_bytes)
+    return WebSocketLimits(websocket.message_limit_bytes, stranger_bytes, websocket.close_timeout_s)
 
 
 def send_limits(connections: Connections) -> OutboxLimits:

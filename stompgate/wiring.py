@@ -145,7 +145,7 @@ def wire(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop, *, c
         gateway=gate,
         flusher=Flusher(loop, wheel, portions.send_limits(settings.connections)),
         limits=portions.listen_limits(settings.listen, connections),
-        websocket_limits=portions.websocket_limits(settings.websocket),
+        websocket_limits=portions.websocket_limits(settings),
     )
     return Server(
         container=container,

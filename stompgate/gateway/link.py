@@ -44,6 +44,9 @@ class Link(Protocol):
     def last_received_s(self) -> float:
         """When anything last came, monotonic seconds."""
 
+    def admit(self) -> None:
+        """The peer has said who it is: it may send as much at a time as the settings allow."""
+
     def close(self, cause: Cause) -> None:
         """Send what was offered, then close with the cause's code. The peer's ``lost`` follows. Closing again does nothing."""
 

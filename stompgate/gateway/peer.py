@@ -126,6 +126,7 @@ class Peer:
         self._parser.version = version
         self.identity = identity
         self.state = State.CONNECTED
+        self.link.admit()
         self._stop_timers()
         if agreement.send_every_s or agreement.expect_every_s:
             self._heart_beats = HeartBeats(self, agreement)

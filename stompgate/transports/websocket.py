@@ -71,9 +71,11 @@ class _Frames(FrameProtocol):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketLimits:
-    """``frame_bytes``: of one WebSocket frame; ``close_s``: how long a peer may take to answer a close."""
+    """``frame_bytes``: of one WebSocket frame; ``stranger_frame_bytes``: until the peer has said who it is; ``close_s``: how
+    long a peer may take to answer a close."""
 
     frame_bytes: int = 1024 * 1024
+    stranger_frame_bytes: int = 64 * 1024
     close_s: float = 5.0
 
 
@@ -105,7 +107,7 @@ class WebSocketLink(asyncio.Protocol):
         self._limits = limits
         self._closing: Entry | None = None
         self._is_lost = False
-        self._frames = _Frames(Side.SERVER, max_size=(None, limits.frame_bytes))
+        self._frames = _Frames(Side.SERVER, max_size=(None, limits.stranger_frame_bytes))
         self.outbox = Outbox(flusher, transport, self._too_slow)
         self.last_received_s = flusher.now_s()
         self._peer = attach(self)
@@ -157,6 +159,10 @@ class WebSocketLink(asyncio.Protocol):
             code = _NORMAL if cause.close_code == _ABNORMAL else cause.close_code
             self._frames.send_close(code, cause.code)
         self._send_own()
+
+    def admit(self) -> None:
+        """Take larger WebSocket frames from now on."""
+        self._frames.max_fragment_size = self._limits.frame_bytes
 
     def pause_reading(self) -> None:
         """Take no more bytes for now."""

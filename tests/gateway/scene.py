@@ -64,6 +64,9 @@ class RecordingLink:
     def close(self, cause: Cause) -> None:
         self.closes.append(cause)
 
+    def admit(self) -> None:
+        pass
+
     def pause_reading(self) -> None:
         self.reads = False
 

@@ -198,6 +198,16 @@ async def test_a_connect_that_does_not_end_is_cut_off_early(scene: Scene) -> Non
     await scene.check_bystander()
 
 
+async def test_a_stranger_may_send_no_more_at_a_time_than_a_frame_may_have(shared_daemon: Daemon) -> None:
+    async with opened(shared_daemon.ws_url) as client:
+        await client.write(b"\n" * 65_537)
+        refused = await client.refused()
+    assert (refused.code, refused.close_code) == ("frame-too-large", 1009)
+    async with connected(shared_daemon.ws_url) as client:
+        await client.write(b"\n" * 65_537)
+        await client.subscribe("/topic/x")
+
+
 async def test_a_frame_that_is_too_large_is_refused_before_it_ends_and_in_fragments_too(scene: Scene) -> None:
     async def fragments() -> AsyncIterator[str]:
         yield "SEND\ndestination:/topic/x\n\n"

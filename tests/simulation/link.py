@@ -79,6 +79,9 @@ class SimulatedLink:
     def close(self, cause: Cause) -> None:
         self.closing = self.closing or cause
 
+    def admit(self) -> None:
+        pass
+
     def pause_reading(self) -> None:
         self._is_paused = True
 
