@@ -13,7 +13,7 @@ from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
-from stompgate.ports.store import Outcome, OutcomeUnknown, Rejected, Stored, StoreUnavailable
+from stompgate.ports.store import Lease, Outcome, OutcomeUnknown, Rejected, Stored, StoreUnavailable
 
 T = TypeVar("T")
 Turn = Callable[[str], Awaitable[None]]
@@ -221,6 +221,16 @@ class MemoryStore:
             for number, (room, row) in enumerate(self.rooms.items(), 1)
             for user in sorted(row.users)
         ]
+
+    async def new_epoch(self) -> str:
+        self.epoch += "'"
+        return self.epoch
+
+    async def take_lease(self, owner: str) -> Lease:
+        return Lease(owner, 0)
+
+    async def release_lease(self, owner: str) -> None:
+        pass
 
     async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
         return inquiry

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from stompgate.model.causes import Cause
+from stompgate.model.ids import new_epoch
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
-from stompgate.ports.store import Outcome, Rejected, Stored, StoreUnavailable
+from stompgate.ports.clock import Clock
+from stompgate.ports.store import LEASE_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
+from tests.fakes import FakeClock
 
 T = TypeVar("T")
+_LEASE_US = round(LEASE_S * 1_000_000)
 
 
 class Pace(Protocol):
@@ -58,10 +62,15 @@ class RoomRow:
 
 
 class MemoryRows:
-    """What is stored. Rows of deleted rooms are kept for whoever looks from outside; the handles don't show them."""
+    """What is stored. Rows of deleted rooms are kept for whoever looks from outside; the handles don't show them.
 
-    def __init__(self, epoch: str = "e0") -> None:
+    ``clock``: the time of day by which leases expire.
+    """
+
+    def __init__(self, epoch: str = "e0", clock: Clock | None = None) -> None:
         self.epoch = epoch
+        self.clock = clock or FakeClock()
+        self.leases: dict[str, Lease] = {}
         self.rooms: dict[str, RoomRow] = {}
         self.by_id: dict[str, Row] = {}
         self.by_client_id: dict[tuple[str, str, str], Row] = {}
@@ -74,6 +83,22 @@ class MemoryRows:
     def living(self, room: str) -> RoomRow | None:
         found = self.rooms.get(room)
         return None if found is None or found.deleted else found
+
+    def has_lease(self, server_id: str) -> bool:
+        lease = self.leases.get(server_id)
+        return lease is not None and 0 < lease.expires_at_us - self.clock.utc_us() <= _LEASE_US
+
+    def is_owed_to(self, server_id: str, unrelayed_by: str | None) -> bool:
+        """Whether a row with that mark is given to this server to be published."""
+        return unrelayed_by is not None and (unrelayed_by == server_id or not self.has_lease(unrelayed_by))
+
+    def begin_new_life(self) -> str:
+        if any(map(self.has_lease, self.leases)):
+            raise StoreUnavailable("a server has the store open")
+        self.epoch = new_epoch()
+        for row in self.by_id.values():
+            row.message = replace(row.message, epoch=self.epoch)
+        return self.epoch
 
     def next_number(self) -> int:
         self._number += 1
@@ -163,6 +188,28 @@ class MemoryStore:
     async def _write(self, name: str, work: Callable[[], T]) -> T:
         return await self._pace.run(name, work, writes=True)
 
+    async def new_epoch(self) -> str:
+        return await self._write("new_epoch", self._rows.begin_new_life)
+
+    # Leases
+
+    async def take_lease(self, owner: str) -> Lease:
+        def work() -> Lease:
+            leases, server_id = self._rows.leases, self._server_id
+            if not self._rows.has_lease(server_id) or leases[server_id].owner == owner:
+                leases[server_id] = Lease(owner, self._rows.clock.utc_us() + _LEASE_US)
+            return leases[server_id]
+
+        return await self._write("take_lease", work)
+
+    async def release_lease(self, owner: str) -> None:
+        def work() -> None:
+            lease = self._rows.leases.get(self._server_id)
+            if lease is not None and lease.owner == owner:
+                del self._rows.leases[self._server_id]
+
+        await self._write("release_lease", work)
+
     # Messages
 
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
@@ -204,9 +251,10 @@ class MemoryStore:
             changes = [
                 RoomChanged(one.room.uuid, one.version, one.deleted, self._rows.epoch)
                 for one in rooms
-                if one.unrelayed_by == self._server_id
+                if self._rows.is_owed_to(self._server_id, one.unrelayed_by)
             ]
-            owed = [row for one in rooms if not one.deleted for row in one.rows if row.unrelayed_by == self._server_id]
+            living = [row for one in rooms if not one.deleted for row in one.rows]
+            owed = [row for row in living if self._rows.is_owed_to(self._server_id, row.unrelayed_by)]
             owed.sort(key=lambda row: row.number)
             records: list[ChatRecord | RoomChanged] = [*changes, *(ChatRecord(row.message) for row in owed)]
             return records[:limit]

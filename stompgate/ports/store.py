@@ -41,6 +41,20 @@ class Rejected:
 
 Outcome = Stored | Rejected
 
+LEASE_S = 15.0
+"""Seconds from the taking or renewal of a lease to its expiry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a server id, and until when: microseconds since 1970 by the UTC clock of the database.
+
+    An expiry further ahead than ``LEASE_S`` was written by a clock that has been set back since, and counts as expired.
+    """
+
+    owner: str
+    expires_at_us: int
+
 
 class Store(Part, Protocol):
     """Rooms, members, messages, inquiries.
@@ -53,6 +67,24 @@ class Store(Part, Protocol):
     @property
     def epoch(self) -> str:
         """The name of this life of the data: another after a restored back-up. Fixed while the store is open."""
+
+    async def new_epoch(self) -> str:
+        """End a restore: name the data's next life, and return that name. It is in force from the next opening on.
+
+        Refused (``StoreUnavailable``) while any server holds a valid lease. This store is only to be closed afterwards.
+        """
+
+    # Leases: one process at a time acts for a server id
+
+    async def take_lease(self, owner: str) -> Lease:
+        """Take or renew the lease of this server's id, unless another owner's is valid now; return what is in force then.
+
+        It was granted if the answer's ``owner`` is this one. Who asks again before it expires keeps it for as long as it likes.
+        A store that only one process can open is its own lease, and always grants.
+        """
+
+    async def release_lease(self, owner: str) -> None:
+        """Let the lease go, so that the next owner need not wait. If it is not this owner's (any more), nothing is done."""
 
     # Messages
 
@@ -84,12 +116,14 @@ class Store(Part, Protocol):
     async def heads(self, rooms: Sequence[str]) -> Sequence[RoomHead]:
         """The current numbers of the rooms, in one read. Unknown rooms are absent from the answer."""
 
-    # The outbox: what this server has stored and the relay has not acknowledged yet
+    # The outbox: what is stored and the relay has not acknowledged yet
 
     async def unrelayed(self, limit: int) -> Sequence[ChatRecord | RoomChanged]:
-        """Up to ``limit`` records whose publication this server owes, oldest first, messages of a room in rising ``seq``.
+        """Up to ``limit`` records to be published, oldest first, messages of a room in rising ``seq``.
 
-        Changes of rooms come before messages. Messages of a deleted room are owed to nobody.
+        Those that this server owes, and those of every server without a valid lease: they would wait for its return, and to
+        publish a record twice harms nobody. Changes of rooms come before messages. Messages of a deleted room are owed to
+        nobody.
         """
 
     async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:

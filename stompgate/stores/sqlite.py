@@ -23,7 +23,7 @@ from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, RoomHead, RoomUser
 from stompgate.ports.part import PartDown
-from stompgate.ports.store import Outcome, OutcomeUnknown, StoreUnavailable
+from stompgate.ports.store import LEASE_S, Lease, Outcome, OutcomeUnknown, StoreUnavailable
 
 from . import sqlite_history as history_sql
 from . import sqlite_outbox as outbox_sql
@@ -40,6 +40,8 @@ from .sqlite_file import (
     read,
     read_epoch,
     transact,
+    utc_us,
+    write_new_epoch,
 )
 from .sqlite_thread import SqliteThread
 
@@ -184,6 +186,17 @@ class SqliteStore:
         except OutcomeUnknown:
             self._commit_failed = True
             raise
+
+    async def new_epoch(self) -> str:
+        return await self._write(write_new_epoch)
+
+    # Leases: the lock on the file lets one process in, whatever its server id
+
+    async def take_lease(self, owner: str) -> Lease:
+        return Lease(owner, utc_us() + round(LEASE_S * 1_000_000))
+
+    async def release_lease(self, owner: str) -> None:
+        """The lock goes when the store is closed."""
 
     # Messages
 

@@ -171,6 +171,13 @@ def _epoch(connection: sqlite3.Connection) -> str:
     return str(epoch)
 
 
+def write_new_epoch(connection: sqlite3.Connection) -> str:
+    """Name the next life of the data."""
+    epoch = new_epoch()
+    connection.execute("UPDATE sg_meta SET value = ? WHERE name = 'epoch'", (epoch,))
+    return epoch
+
+
 # Transactions and their errors
 
 

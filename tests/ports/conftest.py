@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from stompgate.relays.local import LocalHub, LocalRelay
 from stompgate.sessions.memory import MemorySessions
 from stompgate.stores.sqlite import SqliteStore
 from tests.bad_relay import BadRelay, BadRelayHub
+from tests.fakes import FakeClock
 from tests.memory_store import MemoryRows, MemoryStore
 
 
@@ -57,6 +59,36 @@ class MemoryHome:
         pass
 
 
+class StoreGroup(Protocol):
+    """Data that several servers share. The clock of the database is the test's."""
+
+    clock: FakeClock
+
+    async def open(self, server_id: str) -> Store: ...
+
+    async def close(self) -> None: ...
+
+    async def expires_in(self, server_id: str, seconds: float) -> None:
+        """Write another expiry into a lease."""
+
+
+class MemoryGroup:
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self._rows = MemoryRows(clock=self.clock)
+
+    async def open(self, server_id: str) -> Store:
+        return MemoryStore(self._rows, server_id=server_id)
+
+    async def close(self) -> None:
+        pass
+
+    async def expires_in(self, server_id: str, seconds: float) -> None:
+        expires_at_us = self.clock.utc_us() + round(seconds * 1_000_000)
+        self._rows.leases[server_id] = replace(self._rows.leases[server_id], expires_at_us=expires_at_us)
+
+
+STORE_GROUPS: dict[str, Callable[[Path], StoreGroup]] = {"memory": MemoryGroup}
 STORE_HOMES: dict[str, Callable[[Path], StoreHome]] = {"sqlite": SqliteHome, "memory": MemoryHome}
 
 
@@ -85,6 +117,13 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 @pytest.fixture
 async def store(home: StoreHome) -> Store:
     return await home.open()
+
+
+@pytest.fixture(params=STORE_GROUPS)
+async def store_group(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreGroup]:
+    group = STORE_GROUPS[request.param](tmp_path)
+    yield group
+    await group.close()
 
 
 @pytest.fixture(params=RELAY_GROUPS)
