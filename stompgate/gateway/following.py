@@ -77,6 +77,7 @@ class Following:
         """Check again where the members have changed since the last check."""
         if members_version <= self._members_version:
             return None
+        self._gate.rooms.heard(self._destination.room, members_version)  # no older answer will do
         return self._check()
 
     def join(self) -> None:
