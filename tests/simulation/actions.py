@@ -75,8 +75,8 @@ def _spoiled(world: World, since: str) -> str:
     return str(replace(position, seq=position.seq + 1000 if how == 2 else -1))
 
 
-def say(world: World) -> str | None:
-    connection: Connection | None = _pick(world, _connected(world))
+def say(world: World, connection: Connection | None = None) -> str | None:
+    connection = connection or _pick(world, _connected(world))
     if connection is None:
         return None
     told = []
@@ -118,6 +118,8 @@ def disconnect(world: World) -> str | None:
     connection: Connection | None = _pick(world, _connected(world))
     if connection is None:
         return None
+    if world.random.random() < 0.5:
+        say(world, connection)
     connection.disconnect()
     return f"{connection.client.name} disconnects"
 
@@ -194,8 +196,7 @@ def delete_room(world: World) -> str | None:
     members = sorted(world.rows.rooms[room].users)
     if server is None or world.is_deleted(room) or not members or len(world.room_ids) == 1:
         return None
-    world.figures.removals += 1
-    server.loop.run_task(_tried(server.rooms.delete(room, world.random.choice(members))))
+    delete(world, server, room, world.random.choice(members))
     return f"{room} is to be deleted by {server.id}"
 
 
@@ -205,10 +206,21 @@ def remove_member(world: World) -> str | None:
     members = sorted(world.rows.rooms[room].users)
     if server is None or world.is_deleted(room) or len(members) < 2:
         return None
-    world.figures.removals += 1
     user = world.random.choice(members)
-    server.loop.run_task(_tried(_remove(server, room, user)))
+    remove(world, server, room, user)
     return f"{user} is to be removed from {room} by {server.id}"
+
+
+def delete(world: World, server: SimulatedServer, room: str, user: str) -> None:
+    """Have a room deleted by one of its members."""
+    world.figures.removals += 1
+    server.loop.run_task(_tried(server.rooms.delete(room, user)))
+
+
+def remove(world: World, server: SimulatedServer, room: str, user: str) -> None:
+    """Have a member removed by a server, as ``Rooms.delete`` deletes a room."""
+    world.figures.removals += 1
+    server.loop.run_task(_tried(_remove(server, room, user)))
 
 
 async def _remove(server: SimulatedServer, room: str, user: str) -> None:
@@ -320,7 +332,7 @@ ACTIONS: dict[Action, int] = {
     come_back: 8,
     subscribe: 12,
     unsubscribe: 2,
-    disconnect: 1,
+    disconnect: 2,
     cut: 4,
     stop_reading: 3,
     read_a_little: 6,

@@ -46,11 +46,12 @@ def let_pass(world: World, seconds: float) -> None:
     until_s = world.clock.monotonic() + seconds
     while True:
         world.settle()
-        world.close_links()
         while world.calls.finish() or world.hub.published or any(server.relay.inbox for server in world.up):
             world.settle()
             world.hub.flush()
             world.settle()
+        world.close_links()
+        world.settle()
         if not world.advance_to_next(until_s):
             break
     world.advance(until_s - world.clock.monotonic())
@@ -66,3 +67,12 @@ def judge_complete(world: World, promise: str, *, on: SimulatedServer | None = N
             if world.is_member(watching.room, watching.user):
                 demand(watching.is_begun or not watching.has_receipt, "after healing every SUBSCRIBE is answered", watching)
                 demand(watching.is_complete(), promise, watching, "of", world.last_seq(watching.room))
+
+
+def judge_sayings(world: World) -> None:
+    """What was answered is as it was said to be."""
+    for client in world.clients:
+        for saying in client.sayings:
+            stored = world.stored(client.user, saying)
+            demand(stored == 1 or not saying.is_receipted, "what has a RECEIPT is stored once", saying)
+            demand(stored == 0 or saying.refusals < saying.attempts, "what was refused is not stored", saying)

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stompgate.ports.store import OutcomeUnknown
+
+from .actions import delete, remove
 from .client import Client, Connection, Saying
 from .healing import judge_complete, let_pass
+from .server import SimulatedServer
 from .violations import demand
 from .world import World
 
@@ -92,12 +96,95 @@ def server_dies(world: World, room: str, client: Client) -> None:
     world.start(dying.id)
 
 
+def comes_meanwhile(world: World, room: str, client: Client) -> None:
+    """Who subscribes while a message is stored gets it, or begins after it."""
+    server = _connection(world, client).server
+    fresh = _restarted(world, world.random.choice([one for one in world.up if one is not server] or [server]))
+    guest = Client(f"guest of {room}", client.user)
+    world.clients.append(guest)
+    world.connect(guest, fresh).subscribe(room, None, with_receipt=True, by_hand=False)
+    world.settle()
+    for call in world.calls.under_way:
+        call.do()  # what the newcomer begins with is read; the answer is on its way
+    _connection(world, client).say(Saying(room, f"probe of {room}", None), with_receipt=True)
+    world.settle()
+    _finish(world, "append")
+    world.hub.flush()
+    let_pass(world, _SOON_S)
+    judge_complete(world, "who comes meanwhile misses nothing")
+
+
+def member_goes(world: World, room: str, client: Client) -> None:
+    """A member is removed, and what is stored after that overtakes the news of it."""
+    server = _connection(world, client).server
+    others = sorted(world.rows.rooms[room].users - {client.user})
+    if not others:
+        nothing_wrong(world, room, client)
+        return
+    remove(world, server, room, world.random.choice(others))
+    world.settle()
+    _finish(world, "remove_member")
+    _connection(world, client).say(Saying(room, f"probe of {room}", None), with_receipt=True)
+    world.settle()
+    _finish(world, "append")
+    world.hub.published.reverse()
+    world.hub.flush()
+    world.settle()
+    let_pass(world, _SOON_S)
+    judge_complete(world, "those who stay miss nothing")
+
+
+def answer_never_comes(world: World, room: str, client: Client) -> None:
+    """Stored, but the server never learns it; nor does the relay bring the record back. The sweep offers it here too."""
+    server = _connection(world, client).server
+    server.relay.is_deaf = True
+    _connection(world, client).say(Saying(room, f"probe of {room}", None), with_receipt=False)
+    world.settle()
+    world.calls.held.add("append")
+    _do_appends(world)
+    let_pass(world, _SWEEP_S + _SOON_S)
+    judge_complete(world, "the sweep brings what nobody knew to be stored", on=server)
+    world.calls.held.clear()
+    server.relay.is_deaf = False
+    server.relay.reset()
+    let_pass(world, _SOON_S)
+
+
+def room_goes_meanwhile(world: World, room: str, client: Client) -> None:
+    """The answer of a SEND is lost, and the room is deleted before it is asked for again: nobody can call that refused."""
+    connection = _connection(world, client)
+    saying = Saying(room, f"probe of {room}", None)
+    client.sayings.append(saying)
+    connection.say(saying, with_receipt=True)
+    world.settle()
+    _do_appends(world)
+    for call in [call for call in world.calls.under_way if call.name == "append"]:
+        world.calls.under_way.remove(call)
+        call.answer(OutcomeUnknown("lost"))
+    delete(world, connection.server, room, client.user)
+    let_pass(world, _SOON_S)
+    demand(connection.is_over, "what could not be answered ends the connection", saying)
+
+
+def _do_appends(world: World) -> None:
+    """Let what is said be stored, and nobody be told."""
+    while not (appends := [call for call in world.calls.under_way if call.name == "append"]):
+        demand(bool(world.calls.finish()), "what is said gets to the store")
+        world.settle()
+    for call in appends:
+        call.do()
+
+
 _TROUBLES: list[Callable[[World, str, Client], None]] = [
     nothing_wrong,
     relay_refuses,
     relay_was_deaf,
     relay_is_down,
     server_dies,
+    comes_meanwhile,
+    member_goes,
+    answer_never_comes,
+    room_goes_meanwhile,
 ]
 
 
@@ -109,6 +196,23 @@ def _say(world: World, room: str, client: Client) -> Saying:
         world.settle()
     demand(saying.is_receipted, "where nothing is wrong a SEND is answered soon", saying)
     return saying
+
+
+def _finish(world: World, name: str) -> None:
+    """Let the calls of one kind come to their end, and the others hang."""
+    for call in [call for call in world.calls.under_way if call.name == name]:
+        world.calls.under_way.remove(call)
+        call.do()
+        call.answer()
+    world.settle()
+
+
+def _restarted(world: World, server: SimulatedServer) -> SimulatedServer:
+    """The server in a new life, in which it knows nobody."""
+    world.crash(server)
+    fresh = world.start(server.id)
+    let_pass(world, 0.0)
+    return fresh
 
 
 def _do_all(world: World) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from stompgate.model.causes import Cause
 
 from .actions import ACTIONS, drawn_weights
-from .client import Saying
-from .healing import LONG_S, gather, heal, judge_complete, let_pass
+from .healing import LONG_S, gather, heal, judge_complete, judge_sayings, let_pass
 from .log import errors_noted
 from .probes import probe
 from .violations import Violation, demand
@@ -36,6 +35,7 @@ def run_schedule(seed: int, trace: list[str] | None = None) -> Figures:
             _judge_stored(world)
             gather(world)
             probe(world)
+            judge_sayings(world)
             _leave(world)
     except (Violation, AssertionError, RuntimeError, LookupError) as error:
         raise Failure(seed, world.trace, error) from error
@@ -67,9 +67,7 @@ def _judge_stored(world: World) -> None:
         demand([row.message.seq for row in room.rows] == list(range(1, len(room.rows) + 1)), "seq has no gaps")
         told = [(row.message.sender, row.message.content) for row in room.rows]
         demand(len(set(told)) == len(told), "what is said is stored once", room.room.uuid)
-    for client in world.clients:
-        for saying in client.sayings:
-            _judge_saying(world, client.user, saying)
+    judge_sayings(world)
     judge_complete(world, "after healing everybody has everything")
     for server in world.up:
         demand(not server.outbox._on_the_way, "nothing stays on the way", server.id)
@@ -77,14 +75,6 @@ def _judge_stored(world: World) -> None:
     for room in world.rows.rooms.values():
         owed = [row.message.seq for row in room.rows if row.unrelayed_by and not room.deleted]
         demand(not owed and room.unrelayed_by is None, "after healing nothing is owed", room.room.uuid, owed)
-
-
-def _judge_saying(world: World, user: str, saying: Saying) -> None:
-    stored = world.stored(user, saying)
-    if saying.is_receipted:
-        demand(stored == 1, "what has a RECEIPT is stored once", saying.content)
-    if saying.refusals == saying.attempts:
-        demand(stored == 0, "what was refused is not stored", saying.content)
 
 
 def _leave(world: World) -> None:

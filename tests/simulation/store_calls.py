@@ -65,6 +65,7 @@ class StoreCalls:
         self.under_way: list[StoreCall] = []
         self.late: list[StoreCall] = []
         self.down: set[str] = set()  # servers whose store is down
+        self.held: set[str] = set()  # calls of these names are not answered
 
     def pace(self, server_id: str, loop: SimulatedLoop) -> ServerPace:
         return ServerPace(self, server_id, loop)
@@ -86,8 +87,8 @@ class StoreCalls:
         return " ".join(f"{call.name}/{call.server_id[-1]}:{self._go_on(call)}" for call in some)
 
     def finish(self) -> bool:
-        """Let all go on to their honest end. Returns whether there were any."""
-        calls = [*self.late, *self.under_way]
+        """Let all go on to their honest end, but for held ones. Returns whether there were any."""
+        calls = [*self.late, *(call for call in self.under_way if call.name not in self.held)]
         for call in calls:
             if not call.is_done:
                 self._do(call)

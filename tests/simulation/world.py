@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from random import Random
 
 from stompgate.model.causes import Cause
+from stompgate.ports.store import LEASE_S, Lease
 from tests.bad_relay import BadRelayHub
 from tests.fakes import FakeClock
 from tests.memory_store import MemoryRows, Row
@@ -54,7 +55,7 @@ class World:
         self.mishaps: list[str] = []
         self.trace: list[str] = []
         self.figures = Figures(schedules=1)
-        self.rows = MemoryRows()
+        self.rows = MemoryRows(clock=self.clock)
         self.hub = BadRelayHub(is_honest=False)
         self.calls = StoreCalls(random, faults=random.choice((0.0, 0.05, 0.3)))
         self.missed_limit = random.choice((3, 20, 1000))
@@ -75,10 +76,11 @@ class World:
     def up(self) -> list[SimulatedServer]:
         return [server for server in self.servers.values() if server is not None]
 
-    def start(self, server_id: str) -> None:
+    def start(self, server_id: str) -> SimulatedServer:
         life = self.lives[server_id] = self.lives.get(server_id, 0) + 1
         server = self.servers[server_id] = SimulatedServer(self, server_id, life)
         server.start()
+        return server
 
     def crash(self, server: SimulatedServer) -> None:
         """Power off: nothing is closed, nothing is said."""
@@ -127,6 +129,7 @@ class World:
 
     def settle(self) -> None:
         """Let the servers run until nothing is ready, and the clients that read read."""
+        self._renew_leases()
         turns = 0
         busy = True
         while busy:
@@ -139,6 +142,12 @@ class World:
             turns += 1
             demand(turns < _TURNS, "the servers come to rest")
         demand(not self.mishaps, "nothing goes wrong unnoticed", *self.mishaps[:3])
+
+    def _renew_leases(self) -> None:
+        """Who lives has a lease; the rows that a dead server owes are for the others, once its own has run out."""
+        for server in self.up:
+            lease = Lease(f"{server.id} in life {self.lives[server.id]}", self.clock.utc_us() + round(LEASE_S * 1_000_000))
+            self.rows.leases[server.id] = lease
 
     def close_links(self) -> None:
         """End the connections that a server has closed, those at last whose clients don't read."""
