@@ -11,6 +11,7 @@ import ssl
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 import click
 import structlog
@@ -31,6 +32,7 @@ _RESERVED_FILES = 64
 _SWITCH_S = 0.0005
 """How long the event loop may keep the store's threads from running. The default, 5 ms, is paid at each of their steps."""
 
+_FAILED = 1
 _DATE_S = 1.0
 _STORE_DEADLINE_S = 15.0
 _CLOSE_MARGIN_S = 1.0
@@ -74,8 +76,9 @@ async def _serve(settings: Settings, connections: int) -> int:
         loop.add_signal_handler(name, _asked_to_stop, stop)
     tls = tls_context(settings.listen)
     clock = SystemClock(loop)
-    server = wire(settings, clock, loop, connections=connections)
+    server = wire(settings, clock, loop, connections=connections, fatal=_fail)
     async with server.container:
+        await server.lease.take()
         dates = asyncio.create_task(_keep_dates(server), name="dates")
         try:
             await _start(server, settings, tls)
@@ -90,11 +93,18 @@ async def _serve(settings: Settings, connections: int) -> int:
 def _asked_to_stop(stop: asyncio.Event) -> None:
     if stop.is_set():
         _log.warning("stopped at once, by a second signal")
-        os._exit(1)
+        os._exit(_FAILED)
     stop.set()
 
 
+def _fail(reason: str) -> NoReturn:
+    """End as a crash would: nothing more is published, and neither sessions nor places in the relay are touched."""
+    _log.critical("stopped at once: the server must not go on", reason=reason)
+    os._exit(_FAILED)
+
+
 async def _start(server: Server, settings: Settings, tls: ssl.SSLContext | None) -> None:
+    server.lease.start()
     server.ticker.start()
     server.feeds.start()
     server.outbox.start()
@@ -124,6 +134,7 @@ async def _stop(server: Server, settings: Settings) -> None:
         await asyncio.wait_for(server.gate.empty.wait(), settings.websocket.close_timeout_s + _CLOSE_MARGIN_S)
     await server.inquiries.close()
     await server.outbox.close()
+    await server.lease.close()
     await server.feeds.close()
     server.ticker.stop()
 

@@ -17,6 +17,7 @@ from stompgate.chat.feeds import Feeds
 from stompgate.chat.history import History
 from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.intake import Intake
+from stompgate.chat.lease import LeaseKeeper
 from stompgate.chat.outbox import Outbox, OutboxLimits, Owed
 from stompgate.chat.recovery import Recovery
 from stompgate.chat.rooms import RoomLimits, Rooms
@@ -57,6 +58,7 @@ class Server:
     """The parts of a server that its life, in ``daemon``, deals with."""
 
     container: Container
+    lease: LeaseKeeper
     feeds: Feeds
     intake: Intake
     outbox: Outbox
@@ -86,8 +88,18 @@ class ServerHealth:
         return [listener, *(PartHealth(state.name, state.ok, state.reason, state.needed) for state in states)]
 
 
-def wire(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop, *, connections: int) -> Server:
-    """Put a server together, nothing opened yet. ``connections``: how many there may be. Raises ``SetupError``."""
+def wire(
+    settings: Settings,
+    clock: Clock,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    connections: int,
+    fatal: Callable[[str], None],
+) -> Server:
+    """Put a server together, nothing opened yet. Raises ``SetupError``.
+
+    ``connections``: how many there may be. ``fatal`` is told, in a sentence, why the server must not go on.
+    """
     epoch = new_epoch()
     container = make_container(settings, clock)
     store, relay = container.get(Store), container.get(Relay)
@@ -96,8 +108,9 @@ def wire(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop, *, c
     router: Router[Subscription] = Router()
 
     rooms = Rooms(store, lambda change: outbox.announce(change), RoomLimits(settings.chat.rooms_cached))
-    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat))
-    outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits())
+    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat), went_back=fatal)
+    lease = LeaseKeeper(store, clock, settings.server_id, epoch, fatal)
+    outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits(), may_publish=lambda: lease.is_held)
     intake = Intake(store, clock, outbox.stored, portions.intake_limits(settings.chat))
     recovery = Recovery(store, feeds, portions.recovery_limits(settings.chat))
     slice_receivers = settings.connections.fan_out_slice
@@ -149,6 +162,7 @@ def wire(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop, *, c
     )
     return Server(
         container=container,
+        lease=lease,
         feeds=feeds,
         intake=intake,
         outbox=outbox,

@@ -15,11 +15,12 @@ from typing import Protocol
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.messages import ChatMessage, Position, mark_of
 from stompgate.model.records import RoomChanged
-from stompgate.model.rooms import Members
+from stompgate.model.rooms import Members, RoomHead
 from stompgate.ports.clock import Clock, Timer
 from stompgate.ports.store import Store, StoreUnavailable
 
 from .comparison import Comparison, ComparisonLimits
+from .restored import Seen
 from .rooms import Rooms
 from .sequencer import Sequencer
 
@@ -81,6 +82,11 @@ class Feed:
         """The highest ``seq`` let through. Only asked once the feed is ready."""
         return self.sequencer.position or 0
 
+    @property
+    def seen(self) -> Seen:
+        """What is known of the room by now."""
+        return Seen(self.position, self.members_version)
+
     def here(self, epoch: str) -> Position:
         """``position`` as clients are told it."""
         newest = self.newest
@@ -97,14 +103,27 @@ class Feed:
 
 
 class Feeds:
-    """All feeds of this server. ``relay_is_up`` tells whether a missing message may still come by itself."""
+    """All feeds of this server. ``relay_is_up`` tells whether a missing message may still come by itself.
 
-    def __init__(self, store: Store, rooms: Rooms, clock: Clock, relay_is_up: Callable[[], bool], limits: FeedLimits) -> None:
+    ``went_back`` is told, with a sentence for the operator, if the store is found to be older than it was.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rooms: Rooms,
+        clock: Clock,
+        relay_is_up: Callable[[], bool],
+        limits: FeedLimits,
+        *,
+        went_back: Callable[[str], None],
+    ) -> None:
         self._store = store
         self._rooms = rooms
         self._clock = clock
         self._relay_is_up = relay_is_up
         self._limits = limits
+        self._went_back = went_back
         self._feeds: dict[str, Feed] = {}
         self._listener: FeedListener | None = None
         rhythm = ComparisonLimits(limits.compare_every_s, limits.compare_every_down_s, limits.retry_s)
@@ -261,7 +280,10 @@ class Feeds:
     async def _read_page(self, feed: Feed) -> None:
         sequencer = feed.sequencer
         sequencer.asking()
+        seen = feed.seen
         heads = await self._store.heads([feed.room])
+        for head in heads:
+            self._judge(head, seen)
         last_seq = heads[0].last_seq if heads and not heads[0].deleted else feed.position
         limit = self._limits.page_messages
         rows = await self._store.history(feed.room, after=feed.position, limit=limit)
@@ -286,13 +308,22 @@ class Feeds:
         """Compare, in slices of rooms. Returns whether the store answered."""
         rooms = list(self._feeds)
         for at in range(0, len(rooms), self._limits.rooms_per_comparison):
+            asked = [feed for room in rooms[at : at + self._limits.rooms_per_comparison] if (feed := self._feeds.get(room))]
+            seen = {feed.room: feed.seen for feed in asked}
             try:
-                heads = await self._store.heads(rooms[at : at + self._limits.rooms_per_comparison])
+                for head in await self._store.heads(list(seen)):
+                    self._judge(head, seen[head.room])
+                    feed = self._feeds.get(head.room)
+                    if feed is not None:
+                        feed.sequencer.hear_of(head.last_seq)
+                        self.members_heard(head.room, head.members_version)
             except StoreUnavailable:
                 return False
-            for head in heads:
-                feed = self._feeds.get(head.room)
-                if feed is not None:
-                    feed.sequencer.hear_of(head.last_seq)
-                    self.members_heard(head.room, head.members_version)
         return True
+
+    def _judge(self, head: RoomHead, seen: Seen) -> None:
+        """Compare what was read with what was seen before it was asked for. Raises ``StoreUnavailable`` for another past."""
+        objection = seen.objection(head)
+        if objection:
+            self._went_back(objection)
+            raise StoreUnavailable(objection)

@@ -4,6 +4,8 @@ The rows themselves are the outbox; this keeps them moving. Marks are cleared in
 behind: rows of an earlier life, answers that were lost, records that the relay did not take. It publishes in the order of
 the rows, and offers them to this server's own feeds as well. After a long outage one sweep follows the other as fast as the
 relay acknowledges.
+
+It never publishes while another process may act for this server: what was not published stays owed.
 """
 
 from __future__ import annotations
@@ -33,14 +35,24 @@ class OutboxLimits:
 
 
 class Outbox:
-    """Publishes what this server stored. ``offer`` takes a record to this server's own feeds."""
+    """Publishes what this server stored, while it may. ``offer`` takes a record to this server's own feeds."""
 
-    def __init__(self, store: Store, relay: Relay, clock: Clock, offer: Callable[[Owed], None], limits: OutboxLimits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        relay: Relay,
+        clock: Clock,
+        offer: Callable[[Owed], None],
+        limits: OutboxLimits,
+        *,
+        may_publish: Callable[[], bool],
+    ) -> None:
         self._store = store
         self._relay = relay
         self._clock = clock
         self._offer = offer
         self._limits = limits
+        self._may_publish = may_publish
         self._on_the_way: set[str] = set()  # published, not acknowledged yet
         self._acknowledged: dict[str, Owed] = {}  # not marked yet
         self._mark_timer: Timer | None = None
@@ -73,9 +85,10 @@ class Outbox:
         self.announce(ChatRecord(message))
 
     def announce(self, record: Owed) -> None:
-        """A record is committed, with this server as the one that owes it."""
+        """A record is committed, and this server the one to publish it."""
         self._offer(record)
-        self._publish(record)
+        if self._may_publish():
+            self._publish(record)
 
     def _publish(self, record: Owed) -> None:
         key = _key(record)
@@ -131,7 +144,7 @@ class Outbox:
 
     async def _sweep(self) -> None:
         self._is_more_owed = False
-        if not self._relay.is_up:
+        if not (self._relay.is_up and self._may_publish()):
             return
         try:
             records = await self._store.unrelayed(self._limits.sweep_records)

@@ -48,7 +48,10 @@ class House:
         self.relay_is_up = True
         self.announced: list[RoomChanged] = []
         self.rooms = Rooms(store, self.announced.append, RoomLimits())
-        self.feeds = Feeds(store, self.rooms, self.clock, lambda: self.relay_is_up, feeds or FeedLimits())
+        self.went_back: list[str] = []
+        self.feeds = Feeds(
+            store, self.rooms, self.clock, lambda: self.relay_is_up, feeds or FeedLimits(), went_back=self.went_back.append
+        )
         self.feeds.listen(self)
         self.recovery = Recovery(store, self.feeds, recovery or RecoveryLimits())
         self.authoriser = RoomAuthoriser(self.rooms)

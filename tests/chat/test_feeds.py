@@ -575,3 +575,82 @@ async def test_the_stores_error_never_leaves_the_feeds(house: House) -> None:
     house.feeds.compare_now()
     await settle()
     assert reader.is_live
+
+
+# A store that went back
+
+
+async def reading_at(house: House, seq: int) -> Reader:
+    """A reader of a room in which so many messages were said and let through."""
+    reader = await joined(house)
+    for _ in range(seq):
+        house.feeds.offer(house.store.put(ROOM))
+    assert reader.seqs == list(range(1, seq + 1))
+    return reader
+
+
+def put_back(house: House, last_seq: int) -> None:
+    """Put a back-up of the room back, in which it had so many messages."""
+    row = house.store.rooms[ROOM]
+    row.last_seq = last_seq
+    row.messages = {seq: message for seq, message in row.messages.items() if seq <= last_seq}
+
+
+async def test_a_comparison_finds_that_messages_are_gone_that_were_let_through(house: House) -> None:
+    await reading_at(house, 3)
+    house.feeds.compare_now()
+    await settle()
+    assert house.went_back == []
+    put_back(house, 2)
+    house.feeds.compare_now()
+    await settle()
+    (objection,) = house.went_back
+    assert ROOM in objection
+    assert "number 2, and number 3 was there before" in objection
+    assert "stompgate new-epoch" in objection
+
+
+async def test_a_comparison_finds_that_a_change_of_members_is_undone(house: House) -> None:
+    await joined(house)
+    house.feeds.changed(house.store.remove(ROOM, "bob"))
+    await settle()
+    house.store.rooms[ROOM].version = 1
+    house.feeds.compare_now()
+    await settle()
+    (objection,) = house.went_back
+    assert "version 1, and version 2 was there before" in objection
+
+
+async def test_a_page_is_not_handed_on_if_the_store_went_back(house: House) -> None:
+    reader = await reading_at(house, 3)
+    ahead = replace(house.store.put(ROOM), seq=9, id="m9")
+    put_back(house, 2)
+    house.feeds.offer(ahead)
+    house.advance(LIMITS.gap_wait_s)
+    await settle()
+    assert len(house.went_back) == 1
+    assert reader.seqs == [1, 2, 3]
+
+
+async def test_a_room_that_was_deleted_did_not_go_back(house: House) -> None:
+    await reading_at(house, 3)
+    await house.store.delete_room(ROOM)
+    put_back(house, 0)
+    house.feeds.compare_now()
+    await settle()
+    assert house.went_back == []
+
+
+async def test_an_answer_older_than_what_came_meanwhile_did_not_go_back(house: House) -> None:
+    reader = await reading_at(house, 1)
+    hold = house.store.hold("heads", after=True)
+    house.feeds.compare_now()
+    await hold.reached.wait()
+    house.feeds.offer(house.store.put(ROOM))
+    house.feeds.changed(house.store.remove(ROOM, "bob"))
+    await settle()
+    assert reader.seqs == [1, 2]
+    hold.let_go()
+    await settle()
+    assert house.went_back == []
+    assert house.store.calls["heads"] == 1

@@ -63,7 +63,9 @@ class Office:
         self.relay = Relay()
         self.clock = FakeClock()
         self.offered: list[Owed] = []
-        self.outbox = Outbox(self.store, self.relay, self.clock, self.offered.append, LIMITS)
+        self.may_publish = True
+        offer = self.offered.append
+        self.outbox = Outbox(self.store, self.relay, self.clock, offer, LIMITS, may_publish=lambda: self.may_publish)
 
     async def append(self, count: int = 1) -> list[ChatMessage]:
         """Messages that this server stored, with their marks."""
@@ -125,6 +127,19 @@ async def test_a_sweep_publishes_what_an_earlier_life_left_and_offers_it_here(of
     await settle()
     assert office.relay.seqs == [1, 2, 3]
     assert len(office.offered) == office.outbox.swept == 3
+
+
+async def test_nothing_is_published_while_it_may_not_be_and_all_of_it_later(office: Office) -> None:
+    await office.append(2)
+    office.may_publish = False
+    office.outbox.start()
+    await office.say()
+    await office.advance(LIMITS.sweep_every_s)
+    assert office.relay.published == []
+    assert len(office.offered) == 1, "here the message is delivered nevertheless"
+    office.may_publish = True
+    await office.advance(LIMITS.sweep_every_s)
+    assert office.relay.seqs == [1, 2, 3]
 
 
 async def test_a_sweep_passes_over_what_is_on_the_way_or_acknowledged(office: Office) -> None:

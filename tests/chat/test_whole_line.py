@@ -36,7 +36,7 @@ class Line:
         self.relay.listen(self)
         limits = FeedLimits(gap_wait_s=0.01, ring_messages=20)
         self.house = House(store, feeds=limits, recovery=RecoveryLimits(page_messages=50))
-        self.outbox = Outbox(store, self.relay, FakeClock(), self.offer, OutboxLimits())
+        self.outbox = Outbox(store, self.relay, FakeClock(), self.offer, OutboxLimits(), may_publish=lambda: True)
         self.intake = Intake(store, FakeClock(), self.outbox.stored, IntakeLimits(group_rows=16))
         self.outcomes: list[Outcome] = []
         self.records = 0

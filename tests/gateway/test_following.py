@@ -28,7 +28,7 @@ async def follow_after_removal_of(removed: str) -> Following:
     rooms = Rooms(store, lambda _: None, RoomLimits())
     scene.gate.rooms = rooms
     scene.gate.authoriser = RoomAuthoriser(rooms)
-    scene.gate.feeds = Feeds(store, rooms, scene.clock, lambda: True, FeedLimits())
+    scene.gate.feeds = Feeds(store, rooms, scene.clock, lambda: True, FeedLimits(), went_back=pytest.fail)
     await rooms.read(ROOM)
     await store.remove_member(ROOM, removed)
     peer, _ = scene.peer()

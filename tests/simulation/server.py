@@ -42,7 +42,6 @@ class SimulatedServer:
     """A life of a server. Its limits are small and drawn by lot, so that a few messages reach them."""
 
     def __init__(self, world: World, server_id: str, life: int) -> None:
-        random = world.random
         self.id = server_id
         self.loop = loop = SimulatedLoop(world.clock, world.mishaps)
         self.clock = ServerClock(world.clock, loop)
@@ -51,16 +50,24 @@ class SimulatedServer:
         self.wheel = TimerWheel()
         self.wheel.advance(self.clock.monotonic())
         with loop.entered():
-            self._wire(random, f"{server_id}-{life}", world.missed_limit)
+            self._wire(world, f"{server_id}-{life}")
 
-    def _wire(self, random: Random, epoch: str, missed_limit: int) -> None:
+    def _wire(self, world: World, epoch: str) -> None:
+        random = world.random
         store, relay, clock = self.store, self.relay, self.clock
         self.router: Router[Subscription] = Router()
         self.rooms = Rooms(store, lambda change: self.outbox.announce(change), RoomLimits(random.choice((1, 10))))
-        self.feeds = Feeds(store, self.rooms, clock, lambda: relay.is_up, _feed_limits(random))
-        self.outbox = Outbox(store, relay, clock, lambda record: offer(self.feeds, record), _outbox_limits(random))
+        self.feeds = Feeds(store, self.rooms, clock, lambda: relay.is_up, _feed_limits(random), went_back=world.mishaps.append)
+        self.outbox = Outbox(
+            store,
+            relay,
+            clock,
+            lambda record: offer(self.feeds, record),
+            _outbox_limits(random),
+            may_publish=lambda: True,  # the world sees to the leases
+        )
         self.intake = Intake(store, clock, self.outbox.stored, IntakeLimits(group_rows=random.choice((1, 3, 100))))
-        limits = RecoveryLimits(missed_limit, random.choice((1, 2, 5)), burst_bytes=random.choice((1, 1500, 10_000)))
+        limits = RecoveryLimits(world.missed_limit, random.choice((1, 2, 5)), burst_bytes=random.choice((1, 1500, 10_000)))
         self.recovery = Recovery(store, self.feeds, limits)
         slices = random.choice((1, 2, 100))
         self.delivery = Delivery(self.router, self.feeds, relay, Wire(None), origin=epoch, slice_receivers=slices)
