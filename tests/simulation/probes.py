@@ -117,15 +117,17 @@ def comes_meanwhile(world: World, room: str, client: Client) -> None:
 def member_goes(world: World, room: str, client: Client) -> None:
     """A member is removed, and what is stored after that overtakes the news of it."""
     server = _connection(world, client).server
-    others = sorted(world.rows.rooms[room].users - {client.user})
+    remover = next((one for one in world.up if one is not server), server)
+    others = sorted({one.user for one in world.clients if world.is_member(room, one.user)} - {client.user})
     if not others:
         nothing_wrong(world, room, client)
         return
-    remove(world, server, room, world.random.choice(others))
+    remove(world, remover, room, world.random.choice(others))
     world.settle()
     _finish(world, "remove_member")
     _connection(world, client).say(Saying(room, f"probe of {room}", None), with_receipt=True)
     world.settle()
+    _do_appends(world)
     _finish(world, "append")
     world.hub.published.reverse()
     world.hub.flush()
@@ -202,7 +204,8 @@ def _finish(world: World, name: str) -> None:
     """Let the calls of one kind come to their end, and the others hang."""
     for call in [call for call in world.calls.under_way if call.name == name]:
         world.calls.under_way.remove(call)
-        call.do()
+        if not call.is_done:
+            call.do()
         call.answer()
     world.settle()
 
