@@ -82,6 +82,25 @@ def check_config(config: Path | None, **options: str | None) -> None:
     click.echo("# ok")
 
 
+@main.command("new-epoch")
+@settings_options
+def new_epoch(config: Path | None, **options: str | None) -> None:
+    """End a restore: say that the store holds a back-up that was put back.
+
+    To be run while no server runs. Clients that come back with a position from before are told that it is of another
+    life, instead of being given what it does not mean.
+    """
+    settings = _load(config, options)
+    from stompgate.new_life import begin
+
+    try:
+        old, new = begin(settings)
+    except SetupError as error:
+        _say(str(error))
+        raise SystemExit(FAILED) from None
+    click.echo(f"store {settings.redacted()['store']}: the epoch was {old} and is {new}")
+
+
 def _load(config: Path | None, options: dict[str, str | None]) -> Settings:
     given = {tuple(name.split("__")): text for name, text in options.items() if text is not None}
     try:

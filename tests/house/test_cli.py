@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -81,3 +82,19 @@ def test_a_server_that_cannot_start_says_why_in_one_line(monkeypatch: pytest.Mon
 def test_serve_with_wrong_settings_never_reaches_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stompgate.daemon.run", pytest.fail)
     assert call("serve", "--store", "clay://tablet").exit_code == 2
+
+
+def test_new_epoch_tells_the_old_one_and_the_new(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/chat.db"
+    pattern = rf"store {re.escape(store)}: the epoch was (\w+) and is (\w+)\n"
+    first, second = (re.fullmatch(pattern, call("new-epoch", "--store", store).stdout) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first[1] != first[2] == second[1] != second[2]
+
+
+def test_new_epoch_on_a_store_that_cannot_be_used_says_why_in_one_line(tmp_path: Path) -> None:
+    result = call("new-epoch", "--store", f"sqlite:{tmp_path}")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("stompgate: ")
