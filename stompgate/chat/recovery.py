@@ -92,16 +92,23 @@ class Recovery:
         """
         await self._feeds.ready(feed)
         position = Position.parse(since) if since is not None else None
-        if position is not None and not await self._is_whole(feed.room, position):
-            position = None
-        follower.begin_after(feed.position if position is None else position.seq)
+        if position is None or not await self._is_whole(feed.room, position):
+            await self._begin_here(feed, follower)
+            return Begun(None if since is None else False, str(feed.here(self._store.epoch)))
+        follower.begin_after(position.seq)
         progress = await self._bring_up(feed, follower)
-        recovered = None if since is None else position is not None and progress.is_whole
-        return Begun(recovered, str(self._reached(feed, follower, progress) or position))
+        return Begun(progress.is_whole, str(self._reached(feed, follower, progress) or position))
 
     async def catch_up(self, feed: Feed, follower: Follower) -> None:
         """Give a follower what it has missed, then let it join."""
         await self._bring_up(feed, follower)
+
+    async def _begin_here(self, feed: Feed, follower: Follower) -> None:
+        """Join where the feed is once the follower is checked, so that nothing is given before it is told where it began."""
+        while (check := follower.may_receive(feed.members_version)) is not None:
+            await check
+        follower.begin_after(feed.position)
+        follower.join()
 
     async def _bring_up(self, feed: Feed, follower: Follower) -> _Progress:
         progress = _Progress()

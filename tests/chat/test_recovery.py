@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,32 @@ async def test_one_who_asks_for_nothing_is_given_what_comes_from_now_on(house: H
     assert (begun.recovered, begun.position) == (None, last.position)
     publish(house, 2)
     assert reader.seqs == [4, 5]
+
+
+class Overtaken(Reader):
+    """One during whose last check a message is let through."""
+
+    checks = 0
+
+    def may_receive(self, members_version: int) -> Awaitable[None] | None:
+        self.checks += 1
+        return self._meanwhile() if self.checks == 1 else super().may_receive(members_version)
+
+    async def _meanwhile(self) -> None:
+        publish(self.house)
+
+
+@pytest.mark.parametrize(("since", "recovered"), [(None, None), ("other.2.00000000", False)])
+async def test_who_begins_anew_is_given_nothing_before_it_is_told_where(
+    house: House, since: str | None, recovered: bool | None
+) -> None:
+    publish(house, 3)
+    reader = Overtaken(house, ROOM)
+    begun = await reader.subscribe(since)
+    assert (begun.recovered, begun.position) == (recovered, house.store.rooms[ROOM].messages[4].position)
+    assert reader.seqs == []
+    publish(house)
+    assert reader.seqs == [5]
 
 
 async def test_the_position_of_a_room_without_messages_brings_back_all_of_them(house: House) -> None:
