@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from stompgate.ports.store import OutcomeUnknown
 
-from .actions import delete, remove
 from .client import Client, Connection, Saying
 from .healing import judge_complete, let_pass
 from .server import SimulatedServer
+from .troubles import delete, remove
 from .violations import demand
 from .world import World
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from random import Random
+from typing import Any
 
 from stompgate.model.causes import Cause
 from stompgate.ports.store import LEASE_S, Lease
@@ -180,3 +181,8 @@ class World:
             server.loop.die()
         for server in self.up:
             self.servers[server.id] = None
+
+
+def pick(world: World, among: list[Any]) -> Any:
+    """One of them by lot, None of none."""
+    return world.random.choice(among) if among else None
