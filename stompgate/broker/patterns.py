@@ -8,6 +8,8 @@ client's text, so no pattern can make the server think for long (CVE-2018-1257).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from stompgate.model.causes import Cause, Refusal
 
 _WILD = frozenset("*?{}")
@@ -29,7 +31,7 @@ class Pattern:
 
     def matches(self, destination: str) -> bool:
         """Whether a plain destination fits the pattern. Case counts; only ``**`` and an empty segment fit an empty segment."""
-        return _match_segments(self._segments, destination.split("/"))
+        return _fits(self._segments, destination.split("/"), "**", _segment_fits)
 
 
 def _segment(part: str) -> str:
@@ -41,41 +43,33 @@ def _segment(part: str) -> str:
     raise Refusal(Cause.BAD_DESTINATION, "In a pattern, {name} stands for one whole segment.")
 
 
-def _match_segments(pattern: tuple[str, ...], given: list[str]) -> bool:
-    """Match with one step back at most per segment: the last ``**`` seen is the only one worth widening."""
-    at, position = 0, 0
-    star, resume = -1, 0
-    while position < len(given):
-        if at < len(pattern) and pattern[at] == "**":
-            star, resume = at, position
-            at += 1
-        elif at < len(pattern) and _match_one(pattern[at], given[position]):
-            at += 1
-            position += 1
-        elif star >= 0:
-            resume += 1
-            at, position = star + 1, resume
-        else:
-            return False
-    return all(part == "**" for part in pattern[at:])
-
-
-def _match_one(pattern: str, given: str) -> bool:
-    """Match one segment, by the same method: the last star seen is the only one worth widening."""
+def _segment_fits(pattern: str, given: str) -> bool:
     if pattern == given or not given:
-        return pattern == given
+        return pattern == given  # not even a star stands for a segment that is not there
+    return _fits(pattern, given, "*", _sign_fits)
+
+
+def _sign_fits(pattern: str, given: str) -> bool:
+    return pattern in ("?", given)
+
+
+def _fits(pattern: Sequence[str], given: Sequence[str], star: str, one_fits: Callable[[str, str], bool]) -> bool:
+    """Match two rows of signs or segments, where ``star`` stands for any number of them.
+
+    There is only ever one step back: of all stars seen, the last is the only one worth widening.
+    """
     at, position = 0, 0
-    star, resume = -1, 0
+    last_star, resume = -1, 0
     while position < len(given):
-        if at < len(pattern) and pattern[at] == "*":
-            star, resume = at, position
+        if at < len(pattern) and pattern[at] == star:
+            last_star, resume = at, position
             at += 1
-        elif at < len(pattern) and pattern[at] in ("?", given[position]):
+        elif at < len(pattern) and one_fits(pattern[at], given[position]):
             at += 1
             position += 1
-        elif star >= 0:
+        elif last_star >= 0:
             resume += 1
-            at, position = star + 1, resume
+            at, position = last_star + 1, resume
         else:
             return False
-    return all(character == "*" for character in pattern[at:])
+    return all(part == star for part in pattern[at:])
