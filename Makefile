@@ -31,7 +31,8 @@ test: $(DEV_READY) lint ## set up all that the tests need, lint, run them, show 
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
-	@echo "model to gateway: $$($(BIN)/coverage report --format=total --fail-under=97 --include='$(CORE)') %"
+	@printf 'model to gateway, %%: '
+	@$(BIN)/coverage report --format=total --fail-under=97 --include='$(CORE)'
 
 lint: $(DEV_READY) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
