@@ -55,10 +55,21 @@ class RoomRow:
     deleted: bool = False
     unrelayed_by: str | None = None
     rows: list[Row] = field(default_factory=list)
+    pruned: int = 0
+    """Messages up to this number are cleared away: they keep their rows here, and the handles don't show them."""
 
     @property
     def users(self) -> frozenset[str]:
         return frozenset(member.user for member in self.members)
+
+    @property
+    def last_seq(self) -> int:
+        return len(self.rows)
+
+    @property
+    def messages(self) -> list[ChatMessage]:
+        """Those that are not pruned, in rising ``seq``."""
+        return [row.message for row in self.rows[self.pruned :]]
 
 
 class MemoryRows:
@@ -107,12 +118,19 @@ class MemoryRows:
     def make_room(self, uuid: str, key: tuple[str, str, str], users: Sequence[tuple[str, str]]) -> RoomRow:
         """Make a room. ``users``: each member and whom they talk to."""
         room = Room(len(self.rooms) + 1, uuid, key[2])
-        members = []
-        for user, other in users:
-            self._member_id += 1
-            members.append(RoomUser(self._member_id, room, user, other))
+        members = [self._new_member(room, user, other) for user, other in users]
         found = self.rooms[uuid] = RoomRow(room, key, members)
         return found
+
+    def add_member(self, room: str, user: str) -> None:
+        """Make one more member. That is announced to nobody: only who loses a right must be kept out in time."""
+        found = self.rooms[room]
+        found.members.append(self._new_member(found.room, user, ""))
+        found.version += 1
+
+    def _new_member(self, room: Room, user: str, other: str) -> RoomUser:
+        self._member_id += 1
+        return RoomUser(self._member_id, room, user, other)
 
     def append_group(self, drafts: Sequence[Draft], server_id: str) -> Sequence[Outcome]:
         failed = {
@@ -145,19 +163,45 @@ class MemoryRows:
         earlier = self._earlier(draft)
         if earlier is not None:
             return Stored(earlier.message, repeated=True)
+        return Stored(self.add_message(draft, server_id), repeated=False)
+
+    def add_message(self, draft: Draft, unrelayed_by: str | None) -> ChatMessage:
+        """Make the next row of a room, no questions asked. ``unrelayed_by``: who owes its publication; None: nobody."""
         room = self.rooms[draft.room]
-        seq, version = len(room.rows) + 1, room.version
+        seq, version = room.last_seq + 1, room.version
         message = ChatMessage(draft.id, draft.room, seq, draft.sender, draft.content, draft.sent_at_us, self.epoch, version)
-        row = Row(self.next_number(), message, draft.client_id, server_id)
+        row = Row(self.next_number(), message, draft.client_id, unrelayed_by)
         room.rows.append(row)
         self.by_id[draft.id] = row
         if draft.client_id is not None:
             self.by_client_id[draft.room, draft.sender, draft.client_id] = row
-        return Stored(message, repeated=False)
+        return message
 
-    def changed(self, room: RoomRow, server_id: str) -> RoomChanged:
+    def owed_to(self, server_id: str) -> list[ChatRecord | RoomChanged]:
+        """What this server is given to be published, in the order of ``Store.unrelayed``."""
+        rooms = self.rooms.values()
+        changes = [
+            RoomChanged(one.room.uuid, one.version, one.deleted, self.epoch)
+            for one in rooms
+            if self.is_owed_to(server_id, one.unrelayed_by)
+        ]
+        living = [row for one in rooms if not one.deleted for row in one.rows]
+        owed = [row for row in living if self.is_owed_to(server_id, row.unrelayed_by)]
+        owed.sort(key=lambda row: row.number)
+        return [*changes, *(ChatRecord(row.message) for row in owed)]
+
+    def remove_member(self, room: str, user: str, unrelayed_by: str | None) -> RoomChanged | None:
+        """Take one member out of a room. ``unrelayed_by``: who owes the publication of that; None: nobody."""
+        found = self.living(room)
+        if found is None or user not in found.users:
+            return None
+        found.members = [member for member in found.members if member.user != user]
+        self.removals[room, user] = self.next_number()
+        return self.changed(found, unrelayed_by)
+
+    def changed(self, room: RoomRow, unrelayed_by: str | None) -> RoomChanged:
         room.version += 1
-        room.unrelayed_by = server_id
+        room.unrelayed_by = unrelayed_by
         return RoomChanged(room.room.uuid, room.version, room.deleted, self.epoch)
 
 
@@ -221,7 +265,7 @@ class MemoryStore:
     ) -> Sequence[ChatMessage]:
         def work() -> Sequence[ChatMessage]:
             found = self._rows.living(room)
-            messages = [row.message for row in found.rows] if found is not None else []
+            messages = found.messages if found is not None else []
             messages = [one for one in messages if before is None or one.seq < before]
             messages = [one for one in messages if after is None or one.seq > after]
             count = max(0, min(limit, len(messages)))
@@ -232,34 +276,23 @@ class MemoryStore:
     async def message_at(self, room: str, seq: int) -> ChatMessage | None:
         def work() -> ChatMessage | None:
             found = self._rows.living(room)
-            return found.rows[seq - 1].message if found is not None and 1 <= seq <= len(found.rows) else None
+            if found is None or not found.pruned < seq <= found.last_seq:
+                return None
+            return found.rows[seq - 1].message
 
         return await self._read("message_at", work)
 
     async def heads(self, rooms: Sequence[str]) -> Sequence[RoomHead]:
         def work() -> Sequence[RoomHead]:
             found = [self._rows.rooms[room] for room in dict.fromkeys(rooms) if room in self._rows.rooms]
-            return [RoomHead(one.room.uuid, len(one.rows), one.version, one.deleted) for one in found]
+            return [RoomHead(one.room.uuid, one.last_seq, one.version, one.deleted) for one in found]
 
         return await self._read("heads", work)
 
     # The outbox
 
     async def unrelayed(self, limit: int) -> Sequence[ChatRecord | RoomChanged]:
-        def work() -> Sequence[ChatRecord | RoomChanged]:
-            rooms = self._rows.rooms.values()
-            changes = [
-                RoomChanged(one.room.uuid, one.version, one.deleted, self._rows.epoch)
-                for one in rooms
-                if self._rows.is_owed_to(self._server_id, one.unrelayed_by)
-            ]
-            living = [row for one in rooms if not one.deleted for row in one.rows]
-            owed = [row for row in living if self._rows.is_owed_to(self._server_id, row.unrelayed_by)]
-            owed.sort(key=lambda row: row.number)
-            records: list[ChatRecord | RoomChanged] = [*changes, *(ChatRecord(row.message) for row in owed)]
-            return records[:limit]
-
-        return await self._read("unrelayed", work)
+        return await self._read("unrelayed", lambda: self._rows.owed_to(self._server_id)[:limit])
 
     async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
         def work() -> None:
@@ -294,7 +327,7 @@ class MemoryStore:
             if found is None:
                 return None
             users = frozenset() if found.deleted else found.users
-            return Members(room, users, found.version, found.deleted, len(found.rows))
+            return Members(room, users, found.version, found.deleted, found.last_seq)
 
         return await self._read("members", work)
 
@@ -326,16 +359,7 @@ class MemoryStore:
 
     async def remove_member(self, room: str, user: str) -> RoomChanged | None:
         """Take one member out of a room: what ``RoomChanged`` is prepared for, beyond the port."""
-
-        def work() -> RoomChanged | None:
-            found = self._rows.living(room)
-            if found is None or user not in found.users:
-                return None
-            found.members = [member for member in found.members if member.user != user]
-            self._rows.removals[room, user] = self._rows.next_number()
-            return self._rows.changed(found, self._server_id)
-
-        return await self._write("remove_member", work)
+        return await self._write("remove_member", lambda: self._rows.remove_member(room, user, self._server_id))
 
     # Inquiries
 

@@ -12,7 +12,7 @@ from stompgate.chat.rooms import RoomLimits, Rooms
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination
 from stompgate.model.sessions import ANONYMOUS, Identity
-from tests.fakes_store import MemoryStore
+from tests.steered_store import SteeredStore
 
 ROOM, DELETED = "r1", "r2"
 MEMBER, STRANGER = Identity("ann"), Identity("eve")
@@ -48,7 +48,7 @@ TABLE: list[Asked] = [
 
 class Door:
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = SteeredStore()
         self.store.make_room(ROOM, "ann", "bob")
         self.store.make_room(DELETED, "ann", "bob")
         self.rooms = Rooms(self.store, lambda change: None, RoomLimits())
@@ -92,7 +92,7 @@ async def test_a_yes_that_is_remembered_costs_no_read(door: Door) -> None:
 
 async def test_a_no_is_never_given_from_memory(door: Door) -> None:
     await door.rooms.read(ROOM)
-    door.store.rooms[ROOM].users.add("eve")
+    door.store.add(ROOM, "eve")
     assert await door.ask("send", STRANGER, f"/pub/room/{ROOM}/message") is None
 
 

@@ -17,7 +17,7 @@ from stompgate.model.rooms import Members
 from stompgate.model.sessions import Identity
 from stompgate.ports.store import Store
 from tests.fakes import FakeClock
-from tests.fakes_store import MemoryStore
+from tests.steered_store import SteeredStore
 
 TURNS = 200
 """More turns of the loop than anything here takes that does not wait for the clock."""
@@ -42,7 +42,7 @@ class House:
         feeds: FeedLimits | None = None,
         recovery: RecoveryLimits | None = None,
     ) -> None:
-        self.store = MemoryStore()
+        self.store = SteeredStore()
         store = kept_in or self.store
         self.clock = FakeClock()
         self.relay_is_up = True

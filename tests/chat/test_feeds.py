@@ -434,8 +434,9 @@ async def test_whoever_leaves_while_the_store_is_down_leaves_no_timer_behind(hou
 
 async def test_a_change_heard_of_while_the_last_one_is_read_is_read_as_well(house: House) -> None:
     ann, bob = await joined(house), await joined(house, "bob")
+    house.store.add(ROOM, "eve")
     hold = house.store.hold("members", after=True)
-    house.feeds.changed(house.store.remove(ROOM, "nobody"))
+    house.feeds.changed(house.store.remove(ROOM, "eve"))
     await hold.reached.wait()
     hold.let_go()
     second = house.store.remove(ROOM, "bob")
@@ -591,9 +592,7 @@ async def reading_at(house: House, seq: int) -> Reader:
 
 def put_back(house: House, last_seq: int) -> None:
     """Put a back-up of the room back, in which it had so many messages."""
-    row = house.store.rooms[ROOM]
-    row.last_seq = last_seq
-    row.messages = {seq: message for seq, message in row.messages.items() if seq <= last_seq}
+    del house.store.rooms[ROOM].rows[last_seq:]
 
 
 async def test_a_comparison_finds_that_messages_are_gone_that_were_let_through(house: House) -> None:

@@ -10,21 +10,21 @@ import pytest
 from stompgate.chat.history import History
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.messages import ChatMessage
-from tests.fakes_store import MemoryStore
+from tests.steered_store import SteeredStore
 
 ROOM = "r1"
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
+def store() -> SteeredStore:
+    store = SteeredStore()
     store.make_room(ROOM)
     for _ in range(7):
         store.put(ROOM)
     return store
 
 
-async def whole(store: MemoryStore, user: str | None = "ann", page_messages: int = 3) -> list[list[int]]:
+async def whole(store: SteeredStore, user: str | None = "ann", page_messages: int = 3) -> list[list[int]]:
     return [seqs(page) async for page in History(store, page_messages).whole(ROOM, user)]
 
 
@@ -32,14 +32,14 @@ def seqs(page: Sequence[ChatMessage]) -> list[int]:
     return [message.seq for message in page]
 
 
-async def test_the_whole_comes_in_pages_oldest_first(store: MemoryStore) -> None:
+async def test_the_whole_comes_in_pages_oldest_first(store: SteeredStore) -> None:
     assert await whole(store) == [[1, 2, 3], [4, 5, 6], [7]]
     assert await whole(store, page_messages=7) == [[1, 2, 3, 4, 5, 6, 7], []]
     store.make_room(ROOM)
     assert await whole(store) == [[]]
 
 
-async def test_a_page_is_the_newest_below_a_number(store: MemoryStore) -> None:
+async def test_a_page_is_the_newest_below_a_number(store: SteeredStore) -> None:
     history = History(store, 3)
     assert seqs(await history.page(ROOM, "ann", before=None, limit=3)) == [5, 6, 7]
     assert seqs(await history.page(ROOM, None, before=5, limit=3)) == [2, 3, 4]
@@ -47,7 +47,7 @@ async def test_a_page_is_the_newest_below_a_number(store: MemoryStore) -> None:
 
 @pytest.mark.parametrize("case", ["stranger", "deleted", "unknown"])
 @pytest.mark.parametrize("user", ["ann", None])
-async def test_a_room_that_is_not_the_readers_is_refused(store: MemoryStore, case: str, user: str | None) -> None:
+async def test_a_room_that_is_not_the_readers_is_refused(store: SteeredStore, case: str, user: str | None) -> None:
     if case == "deleted":
         await store.delete_room(ROOM)
     elif case == "unknown":
@@ -64,7 +64,7 @@ async def test_a_room_that_is_not_the_readers_is_refused(store: MemoryStore, cas
         await History(store, 3).page(ROOM, user, before=None, limit=3)
 
 
-async def test_one_removed_while_a_page_is_read_gets_nothing_stored_after_that(store: MemoryStore) -> None:
+async def test_one_removed_while_a_page_is_read_gets_nothing_stored_after_that(store: SteeredStore) -> None:
     hold = store.hold("history")
     page = asyncio.create_task(History(store, 3).page(ROOM, "bob", before=None, limit=3))
     await hold.reached.wait()
@@ -75,7 +75,7 @@ async def test_one_removed_while_a_page_is_read_gets_nothing_stored_after_that(s
         await page
 
 
-async def test_one_removed_between_two_pages_gets_the_older_ones_alone(store: MemoryStore) -> None:
+async def test_one_removed_between_two_pages_gets_the_older_ones_alone(store: SteeredStore) -> None:
     pages = History(store, 3).whole(ROOM, "bob")
     assert seqs(await anext(pages)) == [1, 2, 3]
     store.remove(ROOM, "bob")
@@ -86,7 +86,7 @@ async def test_one_removed_between_two_pages_gets_the_older_ones_alone(store: Me
         await anext(pages)
 
 
-async def test_one_who_stays_reads_on_over_a_removal(store: MemoryStore) -> None:
+async def test_one_who_stays_reads_on_over_a_removal(store: SteeredStore) -> None:
     store.remove(ROOM, "bob")
     store.put(ROOM)
     checks = store.calls["members"]

@@ -12,7 +12,7 @@ from stompgate.chat.intake import Intake, IntakeLimits
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.ports.store import Outcome, Rejected, Stored
 from tests.fakes import FakeClock
-from tests.fakes_store import MemoryStore
+from tests.steered_store import SteeredStore
 
 from .audience import settle
 
@@ -23,7 +23,7 @@ LIMITS = IntakeLimits(group_rows=4, group_bytes=400, waiting_rows=10, retry_s=0.
 class Desk:
     """An intake, and what its senders were told."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: SteeredStore) -> None:
         self.store = store
         self.clock = FakeClock()
         self.stored: list[ChatMessage] = []
@@ -31,11 +31,11 @@ class Desk:
         self.intake = Intake(store, self.clock, self._is_stored, LIMITS)
 
     def _is_stored(self, message: ChatMessage) -> None:
-        assert message.seq in self.store.rooms[message.room].messages
+        assert message in self.store.rooms[message.room].messages
         self.stored.append(message)
 
     def submit(self, content: str, *, sender: str = "ann", client_id: str | None = None) -> None:
-        draft = Draft(f"id {content}", ROOM, sender, content, client_id, 0, 1)
+        draft = Draft(f"id {content}", ROOM, sender, content, client_id, 0, 0)  # checked by the store alone
         self.intake.submit(draft, lambda outcome: self.answered(content, outcome))
 
     def answered(self, content: str, outcome: Outcome) -> None:
@@ -45,7 +45,7 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    store = MemoryStore()
+    store = SteeredStore()
     store.make_room(ROOM)
     desk = Desk(store)
     yield desk

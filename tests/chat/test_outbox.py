@@ -13,7 +13,7 @@ from stompgate.model.records import ChatRecord, Record
 from stompgate.ports.relay import RelayListener
 from stompgate.ports.store import Stored
 from tests.fakes import FakeClock
-from tests.fakes_store import MemoryStore
+from tests.steered_store import SteeredStore
 
 from .audience import settle
 
@@ -58,7 +58,7 @@ class Relay:
 
 class Office:
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = SteeredStore()
         self.store.make_room(ROOM)
         self.relay = Relay()
         self.clock = FakeClock()
@@ -96,7 +96,7 @@ async def test_what_is_stored_is_offered_here_and_published_and_its_mark_cleared
     office.relay.acknowledge()
     assert len(office.store.owed) == 7
     await office.advance(LIMITS.mark_every_s)
-    assert office.store.owed == {}
+    assert office.store.owed == []
     assert office.store.calls["mark_relayed"] == 3
 
 
@@ -107,7 +107,7 @@ async def test_a_change_of_a_room_goes_the_same_way(office: Office) -> None:
     assert office.offered == office.relay.published == [change]
     office.relay.acknowledge()
     await office.advance(LIMITS.mark_every_s)
-    assert office.store.owed == {}
+    assert office.store.owed == []
 
 
 async def test_a_message_sent_again_is_offered_again_but_not_twice_on_the_way(office: Office) -> None:
@@ -164,7 +164,7 @@ async def test_what_the_relay_did_not_take_is_published_by_the_next_sweep(office
     assert office.relay.seqs == [1, 2, 1, 2]
     office.relay.acknowledge()
     await office.advance(LIMITS.mark_every_s)
-    assert office.store.owed == {}
+    assert office.store.owed == []
 
 
 async def test_nothing_is_swept_while_the_relay_is_down(office: Office) -> None:
@@ -186,7 +186,7 @@ async def test_a_long_rest_follows_as_fast_as_it_is_acknowledged(office: Office)
         office.relay.acknowledge()
         await office.advance(LIMITS.mark_every_s)
     assert office.relay.seqs == list(range(1, 11))
-    assert office.store.owed == {}
+    assert office.store.owed == []
 
 
 async def test_a_rest_that_the_relay_refuses_is_not_published_faster(office: Office) -> None:
@@ -222,7 +222,7 @@ async def test_marks_that_could_not_be_cleared_are_found_by_a_sweep(office: Offi
     await office.advance(LIMITS.sweep_every_s)
     office.relay.acknowledge()
     await office.advance(LIMITS.mark_every_s)
-    assert office.store.owed == {}
+    assert office.store.owed == []
 
 
 async def test_marks_are_cleared_by_one_write_at_a_time(office: Office) -> None:
@@ -237,7 +237,7 @@ async def test_marks_are_cleared_by_one_write_at_a_time(office: Office) -> None:
     assert office.store.calls["mark_relayed"] == 1
     hold.let_go()
     await settle()
-    assert office.store.owed == {}
+    assert office.store.owed == []
 
 
 async def test_an_acknowledgement_that_comes_as_the_marks_were_cleared_is_not_forgotten(office: Office) -> None:
@@ -252,7 +252,7 @@ async def test_an_acknowledgement_that_comes_as_the_marks_were_cleared_is_not_fo
     marking.add_done_callback(office.outbox._marked)
     await settle()
     await office.advance(LIMITS.mark_every_s)
-    assert office.store.owed == {}
+    assert office.store.owed == []
 
 
 async def test_closing_clears_the_marks_that_are_due_and_leaves_nothing_behind(office: Office) -> None:
@@ -262,7 +262,9 @@ async def test_closing_clears_the_marks_that_are_due_and_leaves_nothing_behind(o
     office.relay.acknowledge()
     await office.say()
     await office.outbox.close()
-    assert list(office.store.owed) == ["m2"]
+    (owed,) = office.store.owed
+    assert isinstance(owed, ChatRecord)
+    assert owed.message.id == "m2"
     office.relay.acknowledge()
     office.store.calls.clear()
     await office.advance(3600)
@@ -282,7 +284,7 @@ async def test_closing_during_a_sweep_and_a_mark_ends_both(office: Office) -> No
     await settle()
     marks.let_go()
     await closes
-    assert office.store.owed == {}
+    assert office.store.owed == []
     office.store.calls.clear()
     await office.advance(3600)
     assert not office.store.calls

@@ -10,7 +10,7 @@ from stompgate.chat.rooms import NAME_LIMIT_CHARS, RoomLimits, Rooms
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.records import RoomChanged
 from stompgate.ports.store import StoreUnavailable
-from tests.fakes_store import MemoryStore
+from tests.steered_store import SteeredStore
 
 from .audience import settle
 
@@ -19,7 +19,7 @@ ROOM = "r1"
 
 class Service:
     def __init__(self, limit: int = 100) -> None:
-        self.store = MemoryStore()
+        self.store = SteeredStore()
         self.store.make_room(ROOM)
         self.announced: list[RoomChanged] = []
         self.rooms = Rooms(self.store, self.announced.append, RoomLimits(limit))
