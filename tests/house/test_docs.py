@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from . import errors_page
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -35,3 +37,7 @@ def test_the_promises_name_their_tests() -> None:
 def _text(path: str) -> str:
     file = ROOT / path
     return file.read_text() if file.exists() else ""
+
+
+def test_the_page_of_errors_is_in_step_with_the_table() -> None:
+    assert (ROOT / "docs/errors.md").read_text() == errors_page.page()
