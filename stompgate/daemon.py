@@ -78,7 +78,7 @@ async def _serve(settings: Settings, connections: int) -> int:
     clock = SystemClock(loop)
     server = wire(settings, clock, loop, connections=connections, fatal=_fail)
     async with server.container:
-        await server.lease.take()
+        await server.chat.lease.take()
         dates = asyncio.create_task(_keep_dates(server), name="dates")
         try:
             await _start(server, settings, tls)
@@ -104,11 +104,11 @@ def _fail(reason: str) -> NoReturn:
 
 
 async def _start(server: Server, settings: Settings, tls: ssl.SSLContext | None) -> None:
-    server.lease.start()
+    server.chat.lease.start()
     server.ticker.start()
-    server.feeds.start()
-    server.outbox.start()
-    server.inquiries.start()
+    server.chat.feeds.start()
+    server.chat.outbox.start()
+    server.chat.inquiries.start()
     await server.listener.open(settings.listen.host, settings.listen.port, tls)
     port = server.listener.addresses[0][1]
     server.gate.settings = replace(server.gate.settings, advertised_port=port)
@@ -128,14 +128,14 @@ async def _stop(server: Server, settings: Settings) -> None:
     await server.listener.close()
     server.gate.close_all(Cause.SERVER_STOPPING)
     with suppress(TimeoutError):  # what the store has not answered by then, it may still have stored
-        await asyncio.wait_for(server.intake.close(), _STORE_DEADLINE_S)
+        await asyncio.wait_for(server.chat.intake.close(), _STORE_DEADLINE_S)
     await server.http.close()
     with suppress(TimeoutError):  # the links give up on a silent peer by themselves a little earlier
         await asyncio.wait_for(server.gate.empty.wait(), settings.websocket.close_timeout_s + _CLOSE_MARGIN_S)
-    await server.inquiries.close()
-    await server.outbox.close()
-    await server.lease.close()
-    await server.feeds.close()
+    await server.chat.inquiries.close()
+    await server.chat.outbox.close()
+    await server.chat.lease.close()
+    await server.chat.feeds.close()
     server.ticker.stop()
 
 

@@ -53,16 +53,28 @@ TICK_S = 0.05
 _log = structlog.get_logger("stompgate.connections")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """The chat service. ``epoch`` names this life of this server: the owner of its lease, and the origin of its broadcasts."""
+
+    epoch: str
+    wire: Wire
+    rooms: Rooms
+    feeds: Feeds
+    lease: LeaseKeeper
+    outbox: Outbox
+    intake: Intake
+    recovery: Recovery
+    history: History
+    inquiries: Inquiries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """The parts of a server that its life, in ``daemon``, deals with."""
 
     container: Container
-    lease: LeaseKeeper
-    feeds: Feeds
-    intake: Intake
-    outbox: Outbox
-    inquiries: Inquiries
+    chat: Chat
     gate: Gate
     ticker: Ticker
     http: HttpSide
@@ -100,58 +112,12 @@ def wire(
 
     ``connections``: how many there may be. ``fatal`` is told, in a sentence, why the server must not go on.
     """
-    epoch = new_epoch()
     container = make_container(settings, clock)
-    store, relay = container.get(Store), container.get(Relay)
-    wire_json = Wire(settings.zone)
     wheel = TimerWheel(TICK_S)
-    router: Router[Subscription] = Router()
-
-    rooms = Rooms(store, lambda change: outbox.announce(change), RoomLimits(settings.chat.rooms_cached))
-    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat), went_back=fatal)
-    lease = LeaseKeeper(store, clock, settings.server_id, epoch, fatal)
-    outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits(), may_publish=lambda: lease.is_held)
-    intake = Intake(store, clock, outbox.stored, portions.intake_limits(settings.chat))
-    recovery = Recovery(store, feeds, portions.recovery_limits(settings.chat))
-    slice_receivers = settings.connections.fan_out_slice
-    delivery = Delivery(router, feeds, relay, wire_json, origin=epoch, slice_receivers=slice_receivers)
-    feeds.listen(delivery)
-    relay.listen(delivery)
-
-    gate = Gate(
-        settings=portions.gate_settings(settings, epoch),
-        clock=clock,
-        wheel=wheel,
-        loop=loop,
-        authenticator=HeaderAuthenticator(anonymous=settings.auth.anonymous),
-        authoriser=RoomAuthoriser(rooms),
-        rooms=rooms,
-        intake=intake,
-        feeds=feeds,
-        recovery=recovery,
-        sessions=container.get(Sessions),
-        router=router,
-        delivery=delivery,
-        closed_log=log_close,
-    )
     health = ServerHealth(container)
-    inquiries = Inquiries(store, container.get(Mail), clock)
-    parts = HttpParts(
-        server_id=settings.server_id,
-        rooms=rooms,
-        history=History(store, settings.chat.page_messages),
-        inquiries=inquiries,
-        sessions=gate.sessions,
-        wire=wire_json,
-        clock=clock,
-        health=health,
-    )
-    http = HttpSide(
-        build_app(parts, portions.http_settings(settings)),
-        clock.monotonic,
-        patience_s=settings.listen.head_timeout_s,
-        head_limit_bytes=settings.listen.head_limit_bytes,
-    )
+    chat = _chat(settings, container, clock, fatal)
+    gate = _gate(settings, container, chat, clock, wheel, loop)
+    http = _http(settings, container, chat, clock, health)
     house = House(
         doorman=Doorman(settings.websocket.paths, AllowedOrigins(settings.listen.allowed_origins)),
         http=http,
@@ -162,16 +128,83 @@ def wire(
     )
     return Server(
         container=container,
-        lease=lease,
-        feeds=feeds,
-        intake=intake,
-        outbox=outbox,
-        inquiries=inquiries,
+        chat=chat,
         gate=gate,
         ticker=Ticker(wheel, clock, TICK_S),
         http=http,
         listener=Listener(house, loop),
         health=health,
+    )
+
+
+def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callable[[str], None]) -> Chat:
+    epoch = new_epoch()
+    store, relay = container.get(Store), container.get(Relay)
+    rooms = Rooms(store, lambda change: outbox.announce(change), RoomLimits(settings.chat.rooms_cached))
+    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat), went_back=fatal)
+    lease = LeaseKeeper(store, clock, settings.server_id, epoch, fatal)
+    outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits(), may_publish=lambda: lease.is_held)
+    return Chat(
+        epoch=epoch,
+        wire=Wire(settings.zone),
+        rooms=rooms,
+        feeds=feeds,
+        lease=lease,
+        outbox=outbox,
+        intake=Intake(store, clock, outbox.stored, portions.intake_limits(settings.chat)),
+        recovery=Recovery(store, feeds, portions.recovery_limits(settings.chat)),
+        history=History(store, settings.chat.page_messages),
+        inquiries=Inquiries(store, container.get(Mail), clock),
+    )
+
+
+def _gate(
+    settings: Settings,
+    container: Container,
+    chat: Chat,
+    clock: Clock,
+    wheel: TimerWheel,
+    loop: asyncio.AbstractEventLoop,
+) -> Gate:
+    router: Router[Subscription] = Router()
+    relay, slice_receivers = container.get(Relay), settings.connections.fan_out_slice
+    delivery = Delivery(router, chat.feeds, relay, chat.wire, origin=chat.epoch, slice_receivers=slice_receivers)
+    chat.feeds.listen(delivery)
+    relay.listen(delivery)
+    return Gate(
+        settings=portions.gate_settings(settings, chat.epoch),
+        clock=clock,
+        wheel=wheel,
+        loop=loop,
+        authenticator=HeaderAuthenticator(anonymous=settings.auth.anonymous),
+        authoriser=RoomAuthoriser(chat.rooms),
+        rooms=chat.rooms,
+        intake=chat.intake,
+        feeds=chat.feeds,
+        recovery=chat.recovery,
+        sessions=container.get(Sessions),
+        router=router,
+        delivery=delivery,
+        closed_log=log_close,
+    )
+
+
+def _http(settings: Settings, container: Container, chat: Chat, clock: Clock, health: ServerHealth) -> HttpSide:
+    parts = HttpParts(
+        server_id=settings.server_id,
+        rooms=chat.rooms,
+        history=chat.history,
+        inquiries=chat.inquiries,
+        sessions=container.get(Sessions),
+        wire=chat.wire,
+        clock=clock,
+        health=health,
+    )
+    return HttpSide(
+        build_app(parts, portions.http_settings(settings)),
+        clock.monotonic,
+        patience_s=settings.listen.head_timeout_s,
+        head_limit_bytes=settings.listen.head_limit_bytes,
     )
 
 
