@@ -34,7 +34,10 @@ def feed_limits(chat: Chat) -> FeedLimits:
 def intake_limits(chat: Chat) -> IntakeLimits:
     """For ``chat.intake``."""
     return IntakeLimits(
-        group_rows=chat.group_limit_rows, group_bytes=chat.group_limit_bytes, waiting_rows=chat.waiting_limit_rows
+        group_rows=chat.group_limit_rows,
+        group_bytes=chat.group_limit_bytes,
+        waiting_rows=chat.waiting_limit_rows,
+        unknown_for_s=chat.unknown_outcome_s,
     )
 
 

@@ -151,6 +151,9 @@ class Chat(Section):
     waiting_limit_rows: int = Field(
         default=10000, ge=1, description="Messages that may wait for the store, over all connections."
     )
+    unknown_outcome_s: float = Field(
+        default=10.0, gt=0, le=600, description="Seconds to try a group again whose outcome is unknown; others wait behind it."
+    )
     ring_messages: int = Field(default=100, ge=0, le=100000, description="Newest messages of a room that are kept in memory.")
     gap_wait_ms: int = Field(
         default=200, ge=0, le=60000, description="Milliseconds to wait for a missing message before the store is asked."

@@ -67,7 +67,7 @@ async def fill(daemon: Daemon, disk: Disk, room: str) -> tuple[list[str], str]:
 
 
 async def test_a_full_disk_refuses_messages_and_nothing_else(launch: Launch, disk: Disk) -> None:
-    daemon = launch(None, "--store", f"sqlite://{disk.folder}/chat.db")
+    daemon = launch({"chat": {"unknown_outcome_s": 1.0}}, "--store", f"sqlite://{disk.folder}/chat.db")
     room, pid = await make_room(daemon.url), daemon.pid
     async with connected(daemon.ws_url, "seller") as watcher:
         await watcher.subscribe(f"/sub/chat/room/{room}", "room")
