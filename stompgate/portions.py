@@ -46,12 +46,11 @@ def recovery_limits(chat: Chat) -> RecoveryLimits:
     return RecoveryLimits(missed_messages=chat.catch_up_limit_messages, page_messages=chat.page_messages)
 
 
-def gate_settings(settings: Settings, epoch: str) -> GateSettings:
+def gate_settings(settings: Settings) -> GateSettings:
     """For ``gateway``. The advertised port is the listener's to say, once it has one."""
     stomp, connections = settings.stomp, settings.connections
     return GateSettings(
         server_id=settings.server_id,
-        epoch=epoch,
         advertised_host=settings.listen.host or "localhost",
         advertised_port=settings.listen.port,
         product=f"stompgate/{__version__}",

@@ -172,7 +172,7 @@ def _gate(
     chat.feeds.listen(delivery)
     relay.listen(delivery)
     return Gate(
-        settings=portions.gate_settings(settings, chat.epoch),
+        settings=portions.gate_settings(settings),
         clock=clock,
         wheel=wheel,
         loop=loop,

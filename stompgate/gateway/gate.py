@@ -29,10 +29,9 @@ from .subscriptions import Subscription
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """What the settings say about peers. ``epoch`` names this life of this server."""
+    """What the settings say about peers."""
 
     server_id: str
-    epoch: str
     advertised_host: str
     advertised_port: int
     product: str

@@ -36,14 +36,7 @@ _EXPECTED: Mapping[str, str] = {
 
 def problem(refusal: Refusal, *, headers: Mapping[str, str] | None = None, errors: Sequence[object] = ()) -> Response:
     """Return the problem document of a refusal. ``errors`` lists the fields at fault, where there are such."""
-    cause = refusal.cause
-    document: dict[str, object] = {
-        "type": f"urn:stompgate:problem:{cause.code}",
-        "title": cause.text,
-        "status": cause.http_status,
-        "detail": refusal.explanation,
-        "code": cause.code,
-    }
+    cause, document = refusal.cause, refusal.problem()
     if errors:
         document["errors"] = errors
     extra = dict(headers or {})

@@ -44,7 +44,6 @@ class Cause(Enum):
     MISSING_HEADER = CauseFacts("missing-header", "A required header is missing.", 1002, 400, False)
     BAD_HEADER = CauseFacts("bad-header", "A header has a value that cannot be used.", 1002, 400, False)
     DUPLICATE_SUBSCRIPTION = CauseFacts("duplicate-subscription", "This subscription id is in use.", 1002, 409, False)
-    UNKNOWN_SUBSCRIPTION = CauseFacts("unknown-subscription", "There is no such subscription.", 1002, 404, False)
     UNKNOWN_ACK = CauseFacts("unknown-ack", "There is no such message to acknowledge.", 1002, 404, False)
     NOT_SUPPORTED = CauseFacts("not-supported", "This server does not do that yet.", 1002, 501, False)
     BROKEN_WEBSOCKET = CauseFacts("broken-websocket", "The WebSocket stream is not valid.", 1002, 400, False)

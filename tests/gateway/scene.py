@@ -136,7 +136,6 @@ class Scene:
         self.gate = Gate(
             settings=GateSettings(
                 server_id="test",
-                epoch="test",
                 advertised_host="localhost",
                 advertised_port=1,
                 product="test",

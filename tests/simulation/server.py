@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _usual() -> GateSettings:
-    return portions.gate_settings(Settings(), "")
+    return portions.gate_settings(Settings())
 
 
 class SimulatedServer:
@@ -75,7 +75,7 @@ class SimulatedServer:
         relay.listen(self.delivery)
         self.sessions = MemorySessions(self.id)
         self.gate = Gate(
-            settings=_gate_settings(random, self.id, epoch),
+            settings=_gate_settings(random, self.id),
             clock=clock,
             wheel=self.wheel,
             loop=self.loop,
@@ -117,11 +117,10 @@ def _outbox_limits(random: Random) -> OutboxLimits:
     return OutboxLimits(marks=random.choice((1, 2, 100)), sweep_records=random.choice((1, 3, 100)))
 
 
-def _gate_settings(random: Random, server_id: str, epoch: str) -> GateSettings:
+def _gate_settings(random: Random, server_id: str) -> GateSettings:
     return replace(
         _usual(),
         server_id=server_id,
-        epoch=epoch,
         sends_in_flight=random.choice((1, 2, 64)),
         frames_per_turn=random.choice((1, 3, 64)),
         unread_bytes=random.choice((100, 100_000)),
