@@ -6,6 +6,8 @@ Others add theirs by entry points in the groups ``stompgate.stores``, ``stompgat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import tzinfo
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
@@ -19,19 +21,37 @@ from .settings import redact_url
 class Make(Protocol):
     """What an import string names: it makes the part, unopened, from the whole URL.
 
-    More may be given by name in times to come, so it ends in ``**others``.
+    ``zone`` is the time zone of the times in messages, None for the system's. ``options`` are the keys of the backend's own
+    section of the settings; a backend from elsewhere has none, and takes them from its URL. More may be given by name in
+    times to come, so it ends in ``**others``.
     """
 
-    def __call__(self, url: str, *, server_id: str, clock: Clock) -> Any:
+    def __call__(self, url: str, *, server_id: str, clock: Clock, zone: tzinfo | None, options: Mapping[str, Any]) -> Any:
         """Return a part that keeps the contract of its port. Raises ``SetupError`` where the URL makes no sense to it."""
 
 
 class Kind(Enum):
     """What a backend can be for: the key of the settings, and the entry points and schemes of our own for it."""
 
-    STORE = ("store", "stompgate.stores", {"sqlite": "stompgate.stores.sqlite_url:from_url"})
-    RELAY = ("relay", "stompgate.relays", {"local": "stompgate.relays.local:from_url"})
-    SESSIONS = ("sessions", "stompgate.sessions", {"memory": "stompgate.sessions.memory:from_url"})
+    STORE = (
+        "store",
+        "stompgate.stores",
+        {"sqlite": "stompgate.stores.sqlite_url:from_url", "mysql": "stompgate.stores.mysql_url:from_url"},
+    )
+    RELAY = (
+        "relay",
+        "stompgate.relays",
+        {"local": "stompgate.relays.local:from_url", "kafka": "stompgate.relays.kafka_url:from_url"},
+    )
+    SESSIONS = (
+        "sessions",
+        "stompgate.sessions",
+        {
+            "memory": "stompgate.sessions.memory:from_url",
+            "redis": "stompgate.sessions.redis_url:from_url",
+            "rediss": "stompgate.sessions.redis_url:from_url",
+        },
+    )
     MAIL = ("mail", "stompgate.mail", {"log": "stompgate.mail.log:from_url"})
 
     def __init__(self, key: str, group: str, ours: dict[str, str]) -> None:

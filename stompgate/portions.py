@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Any
 
 from stompgate import __version__
 from stompgate.chat.feeds import FeedLimits
@@ -17,6 +18,15 @@ from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 
 from .settings import EVERYONE, Chat, Connections, Listen, Settings
+
+
+_SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis"}
+
+
+def backend_options(settings: Settings, url: str) -> dict[str, Any]:
+    """The keys of the section that belongs to the backend of ``url``, by its scheme; none for one that has no section."""
+    section = _SECTIONS.get(url.partition(":")[0])
+    return getattr(settings, section).model_dump() if section else {}
 
 
 def feed_limits(chat: Chat) -> FeedLimits:

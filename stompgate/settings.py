@@ -200,6 +200,24 @@ class Http(Section):
         return networks
 
 
+class Mysql(Section):
+    """A store in MySQL or MariaDB."""
+
+    deadline_s: float = Field(default=5.0, gt=0, le=600, description="Seconds that one call may take, its retries included.")
+
+
+class Kafka(Section):
+    """A relay through Apache Kafka."""
+
+    chat_topic: str = Field(default="chat", min_length=1, description="Topic of the chat messages.")
+
+
+class Redis(Section):
+    """Presence in Redis."""
+
+    deadline_s: float = Field(default=2.0, gt=0, le=600, description="Seconds that one exchange may take.")
+
+
 class Log(Section):
     """What is written about all this, to standard error."""
 
@@ -217,12 +235,15 @@ class Settings(Section):
     time_zone: str = Field(default="", description='Zone of the times in messages, like "Asia/Seoul"; "" is the system\'s.')
     store: SecretStr = Field(
         default=SecretStr("sqlite:var/stompgate.db"),
-        description="Where rooms and messages are kept: sqlite:relative/path or sqlite:///absolute/path.",
+        description="Where rooms and messages are kept: sqlite:relative/path, sqlite:///absolute/path or mysql://user@host/database.",
     )
     relay: SecretStr = Field(
-        default=SecretStr("local:"), description="How servers tell each other: local: (there is only this one)."
+        default=SecretStr("local:"),
+        description="How servers tell each other: local: (there is only this one) or kafka://host:9092.",
     )
-    sessions: SecretStr = Field(default=SecretStr("memory:"), description="Where it is kept who is connected: memory:.")
+    sessions: SecretStr = Field(
+        default=SecretStr("memory:"), description="Where it is kept who is connected: memory: or redis://host:6379/0."
+    )
     mail: SecretStr = Field(
         default=SecretStr("log:"), description="Where inquiries are mailed: log: (written to the log only)."
     )
@@ -233,6 +254,9 @@ class Settings(Section):
     chat: Chat = Chat()
     auth: Auth = Auth()
     http: Http = Http()
+    mysql: Mysql = Mysql()
+    kafka: Kafka = Kafka()
+    redis: Redis = Redis()
     log: Log = Log()
 
     @field_validator("server_id")

@@ -229,7 +229,8 @@ def offer(feeds: Feeds, record: Owed) -> None:
 def _recipe(kind: Kind, settings: Settings, clock: Clock) -> Callable[[], Any]:
     url = getattr(settings, kind.key).get_secret_value()
     make = resolve(kind, url)
-    return lambda: make(url, server_id=settings.server_id, clock=clock)
+    options = portions.backend_options(settings, url)
+    return lambda: make(url, server_id=settings.server_id, clock=clock, zone=settings.zone, options=options)
 
 
 def log_close(peer: Peer, cause: Cause) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 
 class Part(Protocol):
@@ -16,6 +18,27 @@ class Part(Protocol):
 
     async def ping(self) -> None:
         """Return if the part works now; raise ``PartDown`` with the reason if it does not. Takes 2 s at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number that a part keeps for operators. ``name`` in the manner of Prometheus, ``total`` at the end of a counter's.
+
+    ``lane`` tells figures of one name apart (a topic, a pool), "" if there is only one.
+    """
+
+    name: str
+    about: str
+    value: float
+    lane: str = ""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A part that keeps figures."""
+
+    def figures(self) -> Sequence[Figure]:
+        """All of them as they are now, the same names each time. Cheap, never waits, never raises."""
 
 
 class SetupError(Exception):

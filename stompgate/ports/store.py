@@ -44,6 +44,9 @@ Outcome = Stored | Rejected
 LEASE_S = 15.0
 """Seconds from the taking or renewal of a lease to its expiry."""
 
+MAIL_CLAIM_S = 300.0
+"""Seconds for which an inquiry that one server was given to mail is not given to another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -129,6 +132,14 @@ class Store(Part, Protocol):
     async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
         """The relay has acknowledged these. Marking again, or a record that is gone, does nothing."""
 
+    async def prune(self, before_us: int, limit: int, *, archive: bool) -> int:
+        """Take away up to ``limit`` messages that were sent before ``before_us``; return how many. 0: there are no more.
+
+        A room loses its oldest messages in rising ``seq`` up to the first that is younger, never its newest one (so that who
+        has seen all can prove it) and none that is still owed to the relay. With ``archive`` they are moved to a table of
+        their own, ``sg_archive``, in the same transaction. ``seq`` goes on as if nothing had happened.
+        """
+
     # Rooms
 
     async def create_room(self, uuid: str, *, buyer: str, seller: str, product_name: str) -> tuple[RoomUser, RoomUser]:
@@ -158,7 +169,10 @@ class Store(Part, Protocol):
         """Keep an inquiry to be mailed; the answer carries its id. One that waits word for word already is that one."""
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
-        """Up to ``limit`` inquiries that wait to be mailed, oldest first."""
+        """Claim up to ``limit`` inquiries that wait to be mailed, oldest first.
+
+        They are this server's to mail for ``MAIL_CLAIM_S``: until then no other server is given them, and this one again.
+        """
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         """The inquiry's mail was handed over."""
