@@ -1,5 +1,28 @@
 """Fixtures that every folder of tests may use."""
 
-from tests.daemon_process import daemon, launch, shared_daemon
+from __future__ import annotations
 
-__all__ = ["daemon", "launch", "shared_daemon"]
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon_process import daemon, launch, shared_daemon
+from tests.services import Services
+
+__all__ = ["daemon", "launch", "services", "shared_daemon"]
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """The real servers of this run, each started when a test first asks for it."""
+    folder = Path(tempfile.mkdtemp(prefix="stompgate-services-"))
+    folder.chmod(0o711)  # MariaDB may run as a user of its own, who has to get there
+    services = Services(folder)
+    try:
+        yield services
+    finally:
+        services.end()
+        shutil.rmtree(folder)

@@ -15,18 +15,19 @@ NODE_FOLDER = Path(__file__).parent / "node"
 def require_program(*names: str) -> str:
     """Return the path of the first of these programs that is in PATH."""
     found = next((path for name in names if (path := shutil.which(name))), None)
-    return found or _left_out(f"{' or '.join(names)} is not in PATH")
+    return found or left_out(f"{' or '.join(names)} is not in PATH")
 
 
 def require_node_package(name: str) -> Path:
     """Return the folder to run ``node`` in, where a script can import the package ``name``."""
     require_program("node")
     if not (NODE_FOLDER / "node_modules" / name).is_dir():
-        _left_out(f"the npm package {name} is not installed in {NODE_FOLDER}")
+        left_out(f"the npm package {name} is not installed in {NODE_FOLDER}")
     return NODE_FOLDER
 
 
-def _left_out(reason: str) -> NoReturn:
+def left_out(reason: str) -> NoReturn:
+    """Leave the test out for this reason, or fail it where every test is to run."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason}, and CI is to run every test", pytrace=False)
     pytest.skip(f"{reason}; make test installs what it can")

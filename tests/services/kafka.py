@@ -1,0 +1,115 @@
+"""Apache Kafka, one process that is broker and controller, from the artifacts that ``java/pom.xml`` names."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from .kept import kept_port
+from .service import NotInstalled, NotStarted
+
+JAVA_FOLDER = Path(__file__).parent / "java"
+_CLUSTER_ID = "c3RvbXBnYXRlLXRlc3RzIQ"
+_READY_LINE = "Kafka Server started"
+_FORMAT_DEADLINE_S = 60.0
+_CONNECT_TIMEOUT_S = 1.0
+_JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """A Kafka in a folder. Topics are made only by those who ask for it."""
+
+    name: ClassVar[str] = "Kafka"
+    folder: Path
+
+    @property
+    def port(self) -> int:
+        """Its port on 127.0.0.1."""
+        return kept_port(self.folder)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"kafka://127.0.0.1:{self.port}"
+
+    def prepare(self) -> None:
+        """Write its properties, and format its folder the first time."""
+        properties = self.folder / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        if (self._data / "meta.properties").exists():
+            return
+        shutil.rmtree(self._data, ignore_errors=True)
+        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties), "--standalone"]
+        made = subprocess.run(
+            [*_java(), *tool], capture_output=True, text=True, timeout=_FORMAT_DEADLINE_S, check=False, cwd=self.folder
+        )
+        if made.returncode != 0:
+            raise NotStarted(f"Kafka's folder could not be formatted:\n{made.stdout}{made.stderr}")
+
+    def command(self) -> list[str]:
+        """The server in the foreground, logging to standard error."""
+        return [*_java(), "kafka.Kafka", str(self.folder / "server.properties")]
+
+    def is_ready(self, log: str) -> bool:
+        """It has said so, and accepts connections. An open port alone comes too early."""
+        if _READY_LINE not in log:
+            return False
+        try:
+            socket.create_connection(("127.0.0.1", self.port), _CONNECT_TIMEOUT_S).close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _properties(self) -> dict[str, str | int]:
+        # The data folder knows the controller by its port, so that one is kept as well.
+        listeners = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{kept_port(self.folder, 'controller-port')}"
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{kept_port(self.folder, 'controller-port')}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": listeners,
+            "advertised.listeners": listeners,
+            "log.dirs": str(self._data),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.num.partitions": 1,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.num.partitions": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            # A killed broker's registration outlives it by this much, and its next life waits for that.
+            "broker.session.timeout.ms": 2000,
+            "broker.heartbeat.interval.ms": 500,
+            "log.cleaner.dedupe.buffer.size": 4194304,
+            "log.index.size.max.bytes": 1048576,
+        }
+
+
+def _java() -> list[str]:
+    """The start of a command that runs a class of Kafka."""
+    found = shutil.which("java")
+    if found is None:
+        raise NotInstalled("java is not installed; on Debian the package openjdk-17-jre-headless brings it")
+    jars = sorted((JAVA_FOLDER / "jars").glob("*.jar"))
+    if not jars:
+        raise NotInstalled(f"Kafka is not in {JAVA_FOLDER / 'jars'}; tests/set-up.sh fetches it with Maven")
+    return [found, *_JVM, *_LOGGING, "-cp", ":".join(map(str, jars))]

@@ -1,0 +1,101 @@
+"""One set of the three servers. Each is started when it is first asked for; no test meets another's data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from tests.requirements import left_out
+
+from .kafka import Kafka
+from .mariadb import MariaDB
+from .redis import Redis
+from .service import NotInstalled, Program, Service
+
+
+class Services:
+    """MariaDB, Redis and Kafka with their data in ``folder``. Asking for one starts it.
+
+    A test that asks for a server that is not installed is left out; one that does not start raises NotStarted.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started: list[Service] = []
+        self._numbers = itertools.count(1)
+
+    @cached_property
+    def mariadb(self) -> Service:
+        """MariaDB, started."""
+        return self._start(self._mariadb)
+
+    @cached_property
+    def redis(self) -> Service:
+        """Redis, started."""
+        return self._start(Redis(self.folder / "redis"))
+
+    @cached_property
+    def kafka(self) -> Service:
+        """Kafka, started."""
+        return self._start(Kafka(self.folder / "kafka"))
+
+    def fresh_store_url(self) -> str:
+        """A new, empty database."""
+        self.mariadb.start()
+        return self._mariadb.create_database(f"stompgate_{next(self._numbers)}")
+
+    def fresh_relay_url(self) -> str:
+        """Kafka with a prefix of topic names that nobody else has."""
+        return f"{self.kafka.start().url}?prefix=t{next(self._numbers)}-"
+
+    def fresh_sessions_url(self) -> str:
+        """Redis with a prefix of keys that nobody else has."""
+        return f"{self.redis.start().url}?prefix=t{next(self._numbers)}:"
+
+    def end(self) -> None:
+        """End those that were started, without ceremony: their data is not needed any more."""
+        for service in self._started:
+            service.kill()
+
+    @cached_property
+    def _mariadb(self) -> MariaDB:
+        return MariaDB(self.folder / "mariadb")
+
+    def _start(self, program: Program) -> Service:
+        service = _start(program)
+        self._started.append(service)
+        return service
+
+
+def start_mariadb(folder: Path) -> AbstractContextManager[Service]:
+    """A MariaDB of one's own, for a ``with``; data in ``folder``."""
+    return _own(MariaDB(folder))
+
+
+def start_redis(folder: Path) -> AbstractContextManager[Service]:
+    """A Redis of one's own, for a ``with``."""
+    return _own(Redis(folder))
+
+
+def start_kafka(folder: Path) -> AbstractContextManager[Service]:
+    """A Kafka of one's own, for a ``with``; data in ``folder``."""
+    return _own(Kafka(folder))
+
+
+@contextmanager
+def _own(program: Program) -> Iterator[Service]:
+    service = _start(program)
+    try:
+        yield service
+    finally:
+        service.kill()
+
+
+def _start(program: Program) -> Service:
+    try:
+        return Service(program).start()
+    except NotInstalled as missing:
+        left_out(str(missing))
