@@ -30,8 +30,13 @@ class NotInstalled(NotStarted):
 class Program(Protocol):
     """How one kind of server is run in one folder."""
 
-    name: str
-    folder: Path
+    @property
+    def name(self) -> str:
+        """What it is called in what is printed."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps everything."""
 
     @property
     def port(self) -> int:
