@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 from stompgate.model.records import BrokerRecord, ChatRecord, Record
 from stompgate.ports.part import PartDown
-from stompgate.ports.relay import RelayListener
-
-Acknowledge = Callable[[bool], None]
+from stompgate.ports.relay import Acknowledge, Answer, Departed, RelayListener
 
 
 @dataclass(slots=True, eq=False)
@@ -36,11 +34,11 @@ class Publication:
             case record:
                 return self.relay, record.room
 
-    def answer(self, *, taken: bool) -> None:
+    def answer(self, answer: Answer) -> None:
         acknowledge, self.acknowledge = self.acknowledge, None
         if acknowledge is not None and not self.relay.is_dead:
             with self.relay.entered():
-                acknowledge(taken)
+                acknowledge(answer)
 
 
 class BadRelayHub:
@@ -76,7 +74,7 @@ class BadRelayHub:
         for relay in tuple(self.relays):
             relay.deliver(len(relay.inbox))
         for publication in publications:
-            publication.answer(taken=True)
+            publication.answer(Answer.TAKEN)
 
     def forget(self, relay: BadRelay) -> None:
         """A server died: nobody waits for its answers; what it has published may still be taken."""
@@ -104,6 +102,9 @@ class BadRelay:
     def listen(self, listener: RelayListener) -> None:
         self.listener = listener
 
+    def listen_for_departures(self, departed: Departed) -> None:
+        pass
+
     async def open(self) -> None:
         self.hub.relays.append(self)
         self.is_open = True
@@ -127,7 +128,7 @@ class BadRelay:
         if self.is_up and not self.is_refusing:
             self.hub.offer(Publication(self, record, acknowledge))
         elif acknowledge is not None:
-            asyncio.get_running_loop().call_soon(acknowledge, False)
+            asyncio.get_running_loop().call_soon(acknowledge, Answer.UNKNOWN)
 
     def deliver(self, count: int) -> None:
         """Hand over the next ``count`` records at once."""

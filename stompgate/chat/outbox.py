@@ -3,7 +3,8 @@
 The rows themselves are the outbox; this keeps them moving. Marks are cleared in batches, and a sweep finds what stayed
 behind: rows of an earlier life, answers that were lost, records that the relay did not take. It publishes in the order of
 the rows, and offers them to this server's own feeds as well. After a long outage one sweep follows the other as fast as the
-relay acknowledges.
+relay acknowledges. What the relay refuses for good is marked like what it took, so that it blocks nothing: the other servers
+find it in the store, at their next comparison.
 
 It never publishes while another process may act for this server: what was not published stays owed.
 """
@@ -15,13 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+import structlog
+
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.ports.clock import Clock, Timer
-from stompgate.ports.relay import Relay
+from stompgate.ports.relay import Answer, Relay
 from stompgate.ports.store import OutcomeUnknown, Store, StoreUnavailable
 
 Owed = ChatRecord | RoomChanged
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Outbox:
         self._limits = limits
         self._may_publish = may_publish
         self._on_the_way: set[str] = set()  # published, not acknowledged yet
-        self._acknowledged: dict[str, Owed] = {}  # not marked yet
+        self._settled: dict[str, Owed] = {}  # taken or refused, not marked yet
         self._mark_timer: Timer | None = None
         self._sweep_timer: Timer | None = None
         self._marking: asyncio.Task[None] | None = None
@@ -62,6 +67,7 @@ class Outbox:
         self._is_more_owed = False  # the last sweep found as many as it takes, and some of them left behind
         self._is_closed = False
         self.swept = 0
+        self.refused = 0
 
     def start(self) -> None:
         """Begin with a sweep: what an earlier life of this server owed goes first."""
@@ -94,13 +100,16 @@ class Outbox:
         key = _key(record)
         if key not in self._on_the_way:
             self._on_the_way.add(key)
-            self._relay.publish(record, lambda taken: self._answered(key, record, taken=taken))
+            self._relay.publish(record, lambda answer: self._answered(key, record, answer))
 
-    def _answered(self, key: str, record: Owed, *, taken: bool) -> None:
+    def _answered(self, key: str, record: Owed, answer: Answer) -> None:
         self._on_the_way.discard(key)
-        if not taken:
+        if answer is Answer.UNKNOWN:
             return  # the next sweep finds the row
-        self._acknowledged[key] = record
+        if answer is Answer.REFUSED:
+            self.refused += 1
+            _log.error("the relay refused a record for good; other servers read it from the store", record=key)
+        self._settled[key] = record
         self._plan_marking()
 
     def _plan_marking(self) -> None:
@@ -114,21 +123,21 @@ class Outbox:
 
     def _marked(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002 (a callback)
         self._marking = None
-        if self._acknowledged:
+        if self._settled:
             self._plan_marking()
         if self._is_more_owed:
             self._begin_sweep()
 
     async def _clear_marks(self) -> None:
-        while self._acknowledged:
-            batch = dict(islice(self._acknowledged.items(), self._limits.marks))
+        while self._settled:
+            batch = dict(islice(self._settled.items(), self._limits.marks))
             try:
                 await self._store.mark_relayed(list(batch.values()))
             except (StoreUnavailable, OutcomeUnknown):
-                self._acknowledged.clear()  # the sweep publishes them again, which harms nobody
+                self._settled.clear()  # the sweep publishes them again, which harms nobody
                 return
             for key in batch:
-                self._acknowledged.pop(key, None)
+                self._settled.pop(key, None)
 
     def _begin_sweep(self) -> None:
         if self._sweeping is None and not self._is_closed:
@@ -157,7 +166,7 @@ class Outbox:
             self.announce(record)
 
     def _is_moving(self, key: str) -> bool:
-        return key in self._on_the_way or key in self._acknowledged
+        return key in self._on_the_way or key in self._settled
 
 
 def _key(record: Owed) -> str:

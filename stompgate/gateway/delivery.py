@@ -26,6 +26,7 @@ from stompgate.stomp.versions import Version
 from .subscriptions import Encoding, Subscription
 
 _CONGESTED_MESSAGES: Final = 64
+_CONGESTED_RELAY_MESSAGES: Final = 1024
 _REMEMBERED_ORIGINS: Final = 10_000
 _JSON: Final = ("content-type", "application/json")
 
@@ -76,7 +77,9 @@ class Delivery:
         self._counter = 0
         self._last_counters: dict[tuple[str, int], int] = {}
         self._backlogs: dict[str, deque[Outgoing]] = {}
+        self._backlogged = 0  # messages in all backlogs
         self._waiters: dict[str, asyncio.Future[None]] = {}
+        self._relay_waiter: asyncio.Future[None] | None = None
         self.deliveries = 0
         self.repeats = 0
 
@@ -98,6 +101,14 @@ class Delivery:
     def relay_reset(self) -> None:
         """Records may have been missed."""
         self._feeds.compare_now()
+
+    def congestion(self) -> Awaitable[None] | None:
+        """None while the receivers keep up, else an awaitable that ends when half of what waits for them has gone."""
+        if self._backlogged < _CONGESTED_RELAY_MESSAGES:
+            return None
+        if self._relay_waiter is None:
+            self._relay_waiter = asyncio.get_running_loop().create_future()
+        return asyncio.shield(self._relay_waiter)
 
     def broadcast(self, destination: str, message_id: str, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
         """A client's message to a destination that is not stored: here at once, elsewhere by the relay."""
@@ -127,7 +138,7 @@ class Delivery:
             if gone or (members is not None and user is not None and user not in members.users):
                 subscription.peer.end_subscription(subscription)
 
-    def congestion(self, destination: str) -> Awaitable[None] | None:
+    def congestion_at(self, destination: str) -> Awaitable[None] | None:
         """None if a destination's receivers keep up with its senders, else an awaitable that ends when they do again."""
         backlog = self._backlogs.get(destination)
         if backlog is None or len(backlog) < _CONGESTED_MESSAGES:
@@ -143,6 +154,7 @@ class Delivery:
         backlog = self._backlogs.get(outgoing.destination)
         if backlog is not None:
             backlog.append(outgoing)
+            self._backlogged += 1
             return
         slices = self._slices(outgoing)
         if sum(len(receivers) for _, receivers in slices) <= self._slice_receivers:
@@ -183,8 +195,15 @@ class Delivery:
                 self._end_backlog(outgoing.destination)
                 return
             outgoing = backlog.popleft()
+            self._thin_out()
             slices = deque(self._slices(outgoing))
         asyncio.get_running_loop().call_soon(self._go_on, outgoing, slices)
+
+    def _thin_out(self) -> None:
+        self._backlogged -= 1
+        if self._relay_waiter is not None and self._backlogged <= _CONGESTED_RELAY_MESSAGES // 2:
+            self._relay_waiter.set_result(None)
+            self._relay_waiter = None
 
     def _end_backlog(self, destination: str) -> None:
         del self._backlogs[destination]

@@ -117,7 +117,7 @@ def _send(peer: Peer, frame: Frame) -> Waiting:
         return _send_chat(peer, frame, destination)
     waiting = peer.gate.authoriser.may_send(peer.identity, destination)
     if waiting is None:
-        waiting = peer.gate.delivery.congestion(destination.name)
+        waiting = peer.gate.delivery.congestion_at(destination.name)
     if waiting is None:
         _broadcast(peer, frame, destination)
         return None
@@ -153,7 +153,7 @@ def _send_chat(peer: Peer, frame: Frame, destination: Destination) -> Waiting:
 
     waiting = peer.gate.authoriser.may_send(Identity(sender), destination)
     if waiting is None:
-        waiting = peer.gate.delivery.congestion(destination.name)
+        waiting = peer.gate.delivery.congestion_at(destination.name)
     if waiting is None:
         submit()
         return None

@@ -6,11 +6,10 @@ It must never call a listener from within ``publish``: whoever publishes is in t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from stompgate.model.records import Record
 from stompgate.ports.part import PartDown, SetupError
-from stompgate.ports.relay import RelayListener
+from stompgate.ports.relay import Acknowledge, Answer, Departed, RelayListener
 
 MAX_RECORDS = 65_536
 """Records that may wait for the end of a tick; beyond it they are refused."""
@@ -25,7 +24,7 @@ class LocalHub:
         self._max_records = max_records
         self._relays: list[LocalRelay] = []
         self._records: list[Record] = []
-        self._acknowledgements: list[Callable[[bool], None]] = []
+        self._acknowledgements: list[Acknowledge] = []
 
     def join(self, relay: LocalRelay) -> None:
         self._relays.append(relay)
@@ -35,7 +34,7 @@ class LocalHub:
         self.flush()
         self._relays.remove(relay)
 
-    def offer(self, record: Record, acknowledge: Callable[[bool], None] | None) -> bool:
+    def offer(self, record: Record, acknowledge: Acknowledge | None) -> bool:
         """Take a record for the end of this tick. False if too many are waiting."""
         records = self._records
         if not records:
@@ -56,7 +55,7 @@ class LocalHub:
         for relay in tuple(self._relays):
             relay.listener.receive(records)
         for acknowledge in acknowledgements:
-            acknowledge(True)  # noqa: FBT003 - the port's answer
+            acknowledge(Answer.TAKEN)
 
 
 class LocalRelay:
@@ -69,6 +68,9 @@ class LocalRelay:
 
     def listen(self, listener: RelayListener) -> None:
         self.listener = listener
+
+    def listen_for_departures(self, departed: Departed) -> None:
+        """Other programs cannot reach this relay."""
 
     async def open(self) -> None:
         self._hub.join(self)
@@ -83,11 +85,11 @@ class LocalRelay:
         if not self._is_open:
             raise PartDown("the relay is not open")
 
-    def publish(self, record: Record, acknowledge: Callable[[bool], None] | None = None) -> None:
+    def publish(self, record: Record, acknowledge: Acknowledge | None = None) -> None:
         if self._is_open and self._hub.offer(record, acknowledge):
             return
         if acknowledge is not None:
-            asyncio.get_running_loop().call_soon(acknowledge, False)  # noqa: FBT003 - the port's answer
+            asyncio.get_running_loop().call_soon(acknowledge, Answer.UNKNOWN)
 
     @property
     def is_up(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from stompgate.chat.outbox import Outbox, OutboxLimits, Owed
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, Record
-from stompgate.ports.relay import RelayListener
+from stompgate.ports.relay import Acknowledge, Answer, Departed, RelayListener
 from stompgate.ports.store import Stored
 from tests.fakes import FakeClock
 from tests.steered_store import SteeredStore
@@ -26,7 +26,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.published: list[Record] = []
-        self.waiting: list[Callable[[bool], None]] = []
+        self.waiting: list[Acknowledge] = []
         self.is_up = True
 
     async def open(self) -> None:
@@ -41,15 +41,18 @@ class Relay:
     def listen(self, listener: RelayListener) -> None:
         pass
 
-    def publish(self, record: Record, acknowledge: Callable[[bool], None] | None = None) -> None:
+    def publish(self, record: Record, acknowledge: Acknowledge | None = None) -> None:
         self.published.append(record)
         assert acknowledge is not None
         self.waiting.append(acknowledge)
 
-    def acknowledge(self, *, taken: bool = True) -> None:
+    def listen_for_departures(self, departed: Departed) -> None:
+        pass
+
+    def acknowledge(self, answer: Answer = Answer.TAKEN) -> None:
         waiting, self.waiting = self.waiting, []
         for acknowledge in waiting:
-            acknowledge(taken)
+            acknowledge(answer)
 
     @property
     def seqs(self) -> list[int]:
@@ -159,12 +162,24 @@ async def test_what_the_relay_did_not_take_is_published_by_the_next_sweep(office
     office.outbox.start()
     await settle()
     await office.say(2)
-    office.relay.acknowledge(taken=False)
+    office.relay.acknowledge(Answer.UNKNOWN)
     await office.advance(LIMITS.sweep_every_s)
     assert office.relay.seqs == [1, 2, 1, 2]
     office.relay.acknowledge()
     await office.advance(LIMITS.mark_every_s)
     assert office.store.owed == []
+
+
+async def test_what_the_relay_refuses_for_good_is_marked_and_counted_and_blocks_nothing(office: Office) -> None:
+    office.outbox.start()
+    await settle()
+    await office.say(2)
+    office.relay.acknowledge(Answer.REFUSED)
+    await office.advance(LIMITS.mark_every_s)
+    assert office.outbox.refused == 2
+    assert office.store.owed == []
+    await office.advance(LIMITS.sweep_every_s)
+    assert office.relay.seqs == [1, 2]
 
 
 async def test_nothing_is_swept_while_the_relay_is_down(office: Office) -> None:
@@ -194,7 +209,7 @@ async def test_a_rest_that_the_relay_refuses_is_not_published_faster(office: Off
     office.outbox.start()
     await settle()
     for _ in range(5):
-        office.relay.acknowledge(taken=False)
+        office.relay.acknowledge(Answer.UNKNOWN)
         await office.advance(LIMITS.mark_every_s)
     assert office.relay.seqs == [1, 2, 3, 4]
 

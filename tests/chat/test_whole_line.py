@@ -55,6 +55,9 @@ class Line:
             elif isinstance(record, ChatRecord) and self.records % 3:
                 feeds.offer(record.message)
 
+    def congestion(self) -> None:
+        return None
+
     def relay_reset(self) -> None:
         self.house.feeds.compare_now()
 

@@ -6,6 +6,7 @@ import asyncio
 
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage
+from stompgate.model.records import BrokerRecord
 from stompgate.ports.store import Rejected, Stored
 from stompgate.stomp.frames import Frame
 
@@ -193,8 +194,22 @@ async def test_senders_wait_for_a_destination_whose_receivers_are_served_in_slic
         scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"}))
     for _ in range(65):
         scene.delivery.broadcast("/topic/x", "id", (), b"x")
-    congestion = scene.delivery.congestion("/topic/x")
+    congestion = scene.delivery.congestion_at("/topic/x")
     assert congestion is not None
-    assert scene.delivery.congestion("/topic/y") is None
+    assert scene.delivery.congestion_at("/topic/y") is None
     await asyncio.wait_for(congestion, 5)
-    assert scene.delivery.congestion("/topic/x") is None
+    assert scene.delivery.congestion_at("/topic/x") is None
+
+
+async def test_the_relay_waits_while_many_messages_wait_for_their_receivers() -> None:
+    scene = Scene(slice_receivers=1)
+    for _ in range(2):
+        scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"}))
+    for counter in range(1024):
+        scene.delivery.receive([BrokerRecord("elsewhere", counter + 1, f"id-{counter}", "/topic/x", (), b"x")])
+    assert scene.delivery.congestion() is None, "one message is on its way, the others wait"
+    scene.delivery.receive([BrokerRecord("elsewhere", 1025, "id", "/topic/x", (), b"x")])
+    congestion = scene.delivery.congestion()
+    assert congestion is not None
+    await asyncio.wait_for(congestion, 10)
+    assert scene.delivery.congestion() is None

@@ -18,7 +18,7 @@ from stompgate.system_clock import SystemClock
 @pytest.fixture
 def installed_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution with a relay of its own, one whose driver is missing, and one that would hide ours."""
-    (tmp_path / "pigeons.py").write_text("def from_url(url, *, server_id, clock):\n    return url, server_id\n")
+    (tmp_path / "pigeons.py").write_text("def from_url(url, *, server_id, **others):\n    return url, server_id\n")
     information = tmp_path / "pigeons-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeons\nVersion: 1.0\n")
@@ -33,7 +33,7 @@ async def test_the_backends_of_the_default_settings_can_be_made() -> None:
     clock = SystemClock(asyncio.get_running_loop())
     for kind in Kind:
         url = getattr(settings, kind.key).get_secret_value()
-        part = resolve(kind, url)(url, server_id="s", clock=clock)
+        part = resolve(kind, url)(url, server_id="s", clock=clock, zone=None, options={})
         assert type(part).__module__.startswith(f"{kind.group}.")
 
 
@@ -96,4 +96,4 @@ def test_the_file_of_an_sqlite_url(url: str, path: str) -> None:
 async def test_a_url_that_makes_no_sense_to_its_backend_is_refused_with_what_was_expected(kind: Kind, url: str) -> None:
     clock = SystemClock(asyncio.get_running_loop())
     with pytest.raises(SetupError, match=f"{kind.key}: expected {url.partition(':')[0]}:"):
-        resolve(kind, url)(url, server_id="s", clock=clock)
+        resolve(kind, url)(url, server_id="s", clock=clock, zone=None, options={})

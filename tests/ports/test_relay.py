@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from stompgate.model.records import BrokerRecord, Record
-from stompgate.ports.relay import Relay
+from stompgate.ports.relay import Acknowledge, Answer, Relay
 
 DEADLINE_S = 10.0
 
@@ -23,6 +23,9 @@ class Recorder:
     def receive(self, records: Sequence[Record]) -> None:
         self.records += records
         self._heard.set()
+
+    def congestion(self) -> None:
+        return None
 
     def relay_reset(self) -> None:
         self.resets += 1
@@ -90,7 +93,7 @@ async def test_records_of_a_server_with_one_key_arrive_in_their_order(relay_grou
 async def test_publishing_neither_receives_nor_acknowledges_before_it_returns(relay_group: Callable[[], Relay]) -> None:
     relay = relay_group()
     async with opened(relay) as recorder:
-        answers: list[bool] = []
+        answers: list[Answer] = []
         relay.publish(record(1), answers.append)
         assert (recorder.records, answers) == ([], [])
         await recorder.wait_until(lambda: bool(recorder.records))
@@ -99,12 +102,12 @@ async def test_publishing_neither_receives_nor_acknowledges_before_it_returns(re
 async def test_a_record_is_acknowledged_once(relay_group: Callable[[], Relay]) -> None:
     relay = relay_group()
     async with opened(relay):
-        answers: list[tuple[int, bool]] = []
+        answers: list[tuple[int, Answer]] = []
         all_in = asyncio.Event()
 
-        def answer_of(counter: int) -> Callable[[bool], None]:
-            def acknowledge(reached: bool) -> None:
-                answers.append((counter, reached))
+        def answer_of(counter: int) -> Acknowledge:
+            def acknowledge(answer: Answer) -> None:
+                answers.append((counter, answer))
                 if len(answers) == 100:
                     all_in.set()
 
@@ -113,26 +116,26 @@ async def test_a_record_is_acknowledged_once(relay_group: Callable[[], Relay]) -
         for counter in range(100):
             relay.publish(record(counter), answer_of(counter))
         await asyncio.wait_for(all_in.wait(), DEADLINE_S)
-    assert sorted(answers) == [(counter, True) for counter in range(100)]
+    assert answers == [(counter, Answer.TAKEN) for counter in range(100)]
 
 
 async def test_closing_hands_over_what_was_accepted(relay_group: Callable[[], Relay]) -> None:
     sender, other = relay_group(), relay_group()
-    answers: list[bool] = []
+    answers: list[Answer] = []
     async with opened(other) as recorder:
         async with opened(sender):
             sender.publish(record(1), answers.append)
         await recorder.wait_until(lambda: recorder.records == [record(1)])
-    assert answers == [True]
+    assert answers == [Answer.TAKEN]
 
 
 async def test_a_closed_relay_refuses_without_raising(relay_group: Callable[[], Relay]) -> None:
     relay = relay_group()
     async with opened(relay):
         pass
-    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     relay.publish(record(1))
     relay.publish(record(2), answer.set_result)
     assert not answer.done()
-    assert await asyncio.wait_for(answer, DEADLINE_S) is False
+    assert await asyncio.wait_for(answer, DEADLINE_S) is Answer.UNKNOWN
     assert not relay.is_up

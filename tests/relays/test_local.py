@@ -29,6 +29,9 @@ class Listener:
         while self.replies:
             self._relay.publish(self.replies.pop())
 
+    def congestion(self) -> None:
+        return None
+
     def relay_reset(self) -> None: ...
 
 

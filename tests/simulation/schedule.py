@@ -71,7 +71,7 @@ def _judge_stored(world: World) -> None:
     judge_complete(world, "after healing everybody has everything")
     for server in world.up:
         demand(not server.outbox._on_the_way, "nothing stays on the way", server.id)
-        demand(not server.outbox._acknowledged, "nothing stays to be marked", server.id)
+        demand(not server.outbox._settled, "nothing stays to be marked", server.id)
     for room in world.rows.rooms.values():
         owed = [row.message.seq for row in room.rows if row.unrelayed_by and not room.deleted]
         demand(not owed and room.unrelayed_by is None, "after healing nothing is owed", room.room.uuid, owed)

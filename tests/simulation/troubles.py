@@ -10,6 +10,7 @@ from typing import Any
 from stompgate.model.causes import Refusal
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import ChatRecord
+from stompgate.ports.relay import Answer
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 
 from .server import SimulatedServer
@@ -116,15 +117,15 @@ def take_into_relay(world: World) -> str | None:
         how = world.random.random()
         if how < 0.8:
             world.hub.take(publication)
-            publication.answer(taken=True)
+            publication.answer(Answer.TAKEN)
         elif how < 0.87:  # taken, but the answer is lost
             world.hub.take(publication)
-            publication.answer(taken=False)
+            publication.answer(Answer.UNKNOWN)
         elif how < 0.94:
             published.remove(publication)
-            publication.answer(taken=False)
+            publication.answer(Answer.UNKNOWN)
         else:  # given up by its server; it may come later
-            publication.answer(taken=False)
+            publication.answer(Answer.UNKNOWN)
         told.append(f"{how:.2f}")
     return f"the relay takes {' '.join(told)}" if told else None
 
