@@ -13,6 +13,7 @@ from stompgate.access.authoriser import RoomAuthoriser
 from stompgate.access.identities import HeaderAuthenticator
 from stompgate.access.origins import AllowedOrigins
 from stompgate.broker.router import Router
+from stompgate.chat.departures import Departures
 from stompgate.chat.feeds import Feeds
 from stompgate.chat.history import History
 from stompgate.chat.inquiries import Inquiries
@@ -60,6 +61,7 @@ class Chat:
     epoch: str
     wire: Wire
     rooms: Rooms
+    departures: Departures
     feeds: Feeds
     lease: LeaseKeeper
     outbox: Outbox
@@ -141,6 +143,8 @@ def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callabl
     epoch = new_epoch()
     store, relay = container.get(Store), container.get(Relay)
     rooms = Rooms(store, lambda change: outbox.announce(change), RoomLimits(settings.chat.rooms_cached))
+    departures = Departures(rooms)
+    relay.listen_for_departures(departures.depart)
     feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat), went_back=fatal)
     lease = LeaseKeeper(store, clock, settings.server_id, epoch, fatal)
     outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits(), may_publish=lambda: lease.is_held)
@@ -148,6 +152,7 @@ def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callabl
         epoch=epoch,
         wire=Wire(settings.zone),
         rooms=rooms,
+        departures=departures,
         feeds=feeds,
         lease=lease,
         outbox=outbox,

@@ -67,11 +67,17 @@ class Rooms:
     async def delete(self, room: str, user: str) -> None:
         """Delete a room of the user's with its messages and members. Raises ``Refusal`` (NO_SUCH_ROOM)."""
         await self.room_user(room, user)
+        if not await self.delete_for_good(room):
+            raise Refusal(Cause.NO_SUCH_ROOM)
+
+    async def delete_for_good(self, room: str) -> bool:
+        """Delete a room, whoever asks. False: there is no living one."""
         change = await self._store.delete_room(room)
         if change is None:
-            raise Refusal(Cause.NO_SUCH_ROOM)
+            return False
         self.heard(change.room, change.members_version)
         self._announce(change)
+        return True
 
     # Members
 
