@@ -1,7 +1,7 @@
 # One word per job; `make help` lists them. Set-up is part of each job and done once per state of the lock files.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench proof lock clean
+.PHONY: help run services services-stop cluster test lint bench proof lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,11 +19,18 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit
 	--no-emit-trusted-host --no-emit-options --no-header --allow-unsafe --resolver=backtracking
 
 help: ## list the jobs
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: $(RUN_READY) ## run a server with everything inside it; it says which page to open
 	@mkdir -p var
 	@exec $(BIN)/python -m stompgate serve
+
+services: $(DEV_READY) ## start MariaDB, Kafka and Redis on loopback ports, data in var/services; prints the settings that name them
+	@sh tests/set-up.sh services
+	@$(BIN)/python -m tests.services start
+
+services-stop: $(DEV_READY) ## end them; their data stays
+	@$(BIN)/python -m tests.services stop
 
 test: $(DEV_READY) lint ## set up all that the tests need, lint, run them, show the coverage
 	@sh tests/set-up.sh
@@ -53,24 +60,24 @@ lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and re
 	@npm install --prefix tests/node --package-lock-only --omit-lockfile-registry-resolved --no-fund --no-audit --silent
 
 clean: ## remove everything that was made here, but not var/ with the data
-	@rm -rf $(VENV) tests/node/node_modules build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/node/node_modules tests/services/java/jars build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find stompgate tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
 	@test -n "$(PYTHON)" || { echo "stompgate needs Python 3.11 or newer, and there is none in PATH" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) has no venv module; on Debian the package python3-venv brings it" >&2; exit 1; }
-	@echo "setting up $(VENV) with $(PYTHON)"
+	@echo >&2 "setting up $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(RUN_READY): | $(MADE)
-	@echo "installing requirements/run.lock"
+	@echo >&2 "installing requirements/run.lock"
 	@$(PIP) install --no-deps --require-hashes --requirement requirements/run.lock
 	@rm -f $(VENV)/.run-* && touch $@
 
 $(DEV_READY): | $(MADE)
-	@echo "installing requirements/dev.lock"
+	@echo >&2 "installing requirements/dev.lock"
 	@$(PIP) install --no-deps --require-hashes --requirement requirements/dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@rm -f $(VENV)/.run-* $(VENV)/.dev-* && touch $(RUN_READY) $@

@@ -1,13 +1,14 @@
 #!/bin/sh
-# Sets up what the tests need beside Python: Chromium, strace, Node.js with packages. What cannot be installed is named in
-# one line each and left out; the tests that need it then say so, and fail where CI is set.
+# Sets up what is needed beside Python. `set-up.sh services`: MariaDB, Redis and Kafka; without an argument also what else the
+# tests need: Chromium, strace, nginx, Node.js with packages. What cannot be installed is named in one line each and left out; the
+# tests that need it then say so, and fail where CI is set. No service of the system's is started or enabled.
 set -u
-cd "$(dirname "$0")/node" || exit 1
+cd "$(dirname "$0")" || exit 1
 
 updated=no
 debian() { # debian PACKAGE...: install Debian packages, if this is Debian and we may
 	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-	echo "installing $* from Debian"
+	echo "installing $* from Debian" >&2
 	if [ $updated = no ]; then
 		apt-get update -qq >/dev/null 2>&1
 		updated=yes
@@ -15,25 +16,72 @@ debian() { # debian PACKAGE...: install Debian packages, if this is Debian and w
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
 }
 
-missing() {
-	echo "not installed: $1 (tests that need it are left out)" >&2
+policy=/usr/sbin/policy-rc.d
+debian_server() { # debian_server UNIT PACKAGE...: the same for packages that would start a server, now and at each boot
+	unit=$1
+	shift
+	made_policy=no
+	if [ "$(id -u)" = 0 ] && [ ! -e $policy ]; then # Debian asks this program whether it may start a service; 101 is no
+		made_policy=yes
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
+	fi
+	debian "$@"
+	installed=$?
+	[ $made_policy = no ] || rm -f $policy
+	if [ $installed = 0 ] && command -v systemctl >/dev/null; then
+		systemctl disable --quiet "$unit" >/dev/null 2>&1
+	fi
+	return $installed
 }
 
-if ! command -v chromium >/dev/null && ! debian chromium; then
-	missing "chromium: needs root and apt-get, or a chromium in PATH"
+missing() {
+	echo "not installed: $1" >&2
+}
+
+has() { # has PROGRAM: also where servers are put, which a plain user's PATH leaves out
+	command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ]
+}
+
+kafka() { # Kafka's jars by Maven, then the archive of its classes; marked as done by the checksum of the pom
+	ready="services/java/jars/.ready-$(cksum <services/java/pom.xml | cut -d ' ' -f 1)"
+	[ ! -e "$ready" ] || return 0
+	if ! command -v mvn >/dev/null || ! command -v java >/dev/null; then
+		debian maven openjdk-17-jre-headless || debian maven default-jre-headless ||
+			missing "Java 17 and Maven, for Kafka: need root and apt-get, or java and mvn in PATH"
+	fi
+	command -v mvn >/dev/null || return 1
+	echo "fetching the artifacts of tests/services/java/pom.xml" >&2
+	rm -rf services/java/jars
+	if ! mvn --batch-mode --quiet -Dstyle.color=never --file services/java/pom.xml dependency:copy-dependencies >&2; then
+		missing "Kafka: Maven failed"
+		return 1
+	fi
+	(cd .. && .venv/bin/python -m tests.services.archive) || missing "the archive of Kafka's classes: it starts slower"
+	touch "$ready"
+}
+
+has mariadbd || debian_server mariadb mariadb-server || missing "MariaDB: needs root and apt-get, or mariadbd in PATH"
+has redis-server || debian_server redis-server redis-server || missing "Redis: needs root and apt-get, or redis-server in PATH"
+kafka
+if ! has mariadbd || ! has redis-server || ! command -v java >/dev/null; then
+	if docker info >/dev/null 2>&1 || podman info >/dev/null 2>&1; then
+		echo "a container engine is here: deploy/compose.yaml runs MySQL, Kafka, Redis and all the rest" >&2
+	fi
+fi
+[ "${1:-}" != services ] || exit 0
+
+has chromium || debian chromium || missing "Chromium: needs root and apt-get, or chromium in PATH"
+has strace || debian strace || missing "strace: needs root and apt-get, or strace in PATH"
+has nginx || debian_server nginx nginx-light || missing "nginx: needs root and apt-get, or nginx in PATH"
+if ! has node || ! has npm; then
+	debian nodejs npm || missing "Node.js and npm: need root and apt-get, or node and npm in PATH"
 fi
 
-if ! command -v strace >/dev/null && ! debian strace; then
-	missing "strace: needs root and apt-get, or a strace in PATH"
-fi
-
-if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-	debian nodejs npm || missing "node and npm: need root and apt-get, or both in PATH"
-fi
-
+cd node || exit 1
 ready="node_modules/.ready-$(cksum <package-lock.json | cut -d ' ' -f 1)"
-if command -v npm >/dev/null && [ ! -e "$ready" ]; then
-	echo "installing tests/node/package-lock.json"
+if has npm && [ ! -e "$ready" ]; then
+	echo "installing tests/node/package-lock.json" >&2
 	if npm ci --no-fund --no-audit --loglevel=error >/dev/null; then
 		touch "$ready"
 	else

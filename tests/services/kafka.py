@@ -12,7 +12,8 @@ from typing import ClassVar
 from .kept import kept_port
 from .service import NotInstalled, NotStarted
 
-JAVA_FOLDER = Path(__file__).parent / "java"
+JARS = Path(__file__).parent / "java" / "jars"
+ARCHIVE = JARS / "classes.jsa"
 _CLUSTER_ID = "c3RvbXBnYXRlLXRlc3RzIQ"
 _READY_LINE = "Kafka Server started"
 _FORMAT_DEADLINE_S = 60.0
@@ -32,6 +33,7 @@ class Kafka:
 
     name: ClassVar[str] = "Kafka"
     folder: Path
+    jvm_options: tuple[str, ...] = (f"-XX:SharedArchiveFile={ARCHIVE}",)
 
     @property
     def port(self) -> int:
@@ -52,14 +54,19 @@ class Kafka:
         shutil.rmtree(self._data, ignore_errors=True)
         tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties), "--standalone"]
         made = subprocess.run(
-            [*_java(), *tool], capture_output=True, text=True, timeout=_FORMAT_DEADLINE_S, check=False, cwd=self.folder
+            [*_java(self.jvm_options), *tool],
+            capture_output=True,
+            text=True,
+            timeout=_FORMAT_DEADLINE_S,
+            check=False,
+            cwd=self.folder,
         )
         if made.returncode != 0:
             raise NotStarted(f"Kafka's folder could not be formatted:\n{made.stdout}{made.stderr}")
 
     def command(self) -> list[str]:
         """The server in the foreground, logging to standard error."""
-        return [*_java(), "kafka.Kafka", str(self.folder / "server.properties")]
+        return [*_java(self.jvm_options), "kafka.Kafka", str(self.folder / "server.properties")]
 
     def is_ready(self, log: str) -> bool:
         """It has said so, and accepts connections. An open port alone comes too early."""
@@ -104,12 +111,12 @@ class Kafka:
         }
 
 
-def _java() -> list[str]:
+def _java(options: tuple[str, ...]) -> list[str]:
     """The start of a command that runs a class of Kafka."""
     found = shutil.which("java")
     if found is None:
         raise NotInstalled("java is not installed; on Debian the package openjdk-17-jre-headless brings it")
-    jars = sorted((JAVA_FOLDER / "jars").glob("*.jar"))
+    jars = sorted(JARS.glob("*.jar"))
     if not jars:
-        raise NotInstalled(f"Kafka is not in {JAVA_FOLDER / 'jars'}; tests/set-up.sh fetches it with Maven")
-    return [found, *_JVM, *_LOGGING, "-cp", ":".join(map(str, jars))]
+        raise NotInstalled(f"Kafka is not in {JARS}; tests/set-up.sh fetches it with Maven")
+    return [found, *_JVM, *options, *_LOGGING, "-cp", ":".join(map(str, jars))]
