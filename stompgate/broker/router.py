@@ -49,6 +49,7 @@ class Router(Generic[S]):
         self._topics: dict[str, Topic[S]] = {}
         self._patterns: dict[str, Topic[S]] = {}
         self._matches: dict[str, tuple[Topic[S], ...]] = {}
+        self._count = 0
 
     def add(self, subscription: S) -> None:
         """Let a subscription receive from now on. Adding it again does nothing."""
@@ -61,7 +62,10 @@ class Router(Generic[S]):
             else:
                 self._patterns[name] = topic
                 self._matches.clear()
-        topic.groups.setdefault(subscription.encoding, {})[subscription] = None
+        group = topic.groups.setdefault(subscription.encoding, {})
+        if subscription not in group:
+            group[subscription] = None
+            self._count += 1
 
     def discard(self, subscription: S) -> None:
         """Let a subscription receive no more. Discarding one that is not there does nothing."""
@@ -69,9 +73,10 @@ class Router(Generic[S]):
         if topic is None:
             return
         group = topic.groups.get(subscription.encoding)
-        if group is None:
+        if group is None or subscription not in group:
             return
-        group.pop(subscription, None)
+        del group[subscription]
+        self._count -= 1
         if group:
             return
         del topic.groups[subscription.encoding]
@@ -91,7 +96,12 @@ class Router(Generic[S]):
         return self._topics.get(destination)
 
     def __len__(self) -> int:
-        return sum(map(len, self._topics.values())) + sum(map(len, self._patterns.values()))
+        return self._count
+
+    @property
+    def destinations(self) -> int:
+        """How many destinations and patterns have a subscription."""
+        return len(self._topics) + len(self._patterns)
 
     def _find(self, name: str) -> Topic[S] | None:
         topic = self._topics.get(name)

@@ -105,7 +105,8 @@ class Feed:
 class Feeds:
     """All feeds of this server. ``relay_is_up`` tells whether a missing message may still come by itself.
 
-    ``went_back`` is told, with a sentence for the operator, if the store is found to be older than it was.
+    ``went_back`` is told, with a sentence for the operator, if the store is found to be older than it was. ``len`` counts the
+    rooms. Counted since the start: ``repeats`` dropped, ``gaps`` that were read from the store, records of a ``wrong_epoch``.
     """
 
     def __init__(
@@ -129,6 +130,11 @@ class Feeds:
         rhythm = ComparisonLimits(limits.compare_every_s, limits.compare_every_down_s, limits.retry_s)
         self._comparison = Comparison(self._compare, clock, relay_is_up, rhythm)
         self.wrong_epoch = 0
+        self.repeats = 0
+        self.gaps = 0
+
+    def __len__(self) -> int:
+        return len(self._feeds)
 
     def listen(self, listener: FeedListener) -> None:
         """Name the one listener, before anything else."""
@@ -180,7 +186,11 @@ class Feeds:
             self.wrong_epoch += 1
             return
         self._hear(feed, message.members_version)
-        self._hand_on(feed, feed.sequencer.offer(message))
+        through = feed.sequencer.offer(message)
+        if through:
+            self._hand_on(feed, through)
+        elif message.seq <= feed.position:
+            self.repeats += 1
         self._look_after(feed)
 
     def members_heard(self, room: str, members_version: int) -> None:
@@ -260,6 +270,7 @@ class Feeds:
         try:
             if feed.heard_version > feed.members_version:
                 await self._read_members(feed)
+            self.gaps += feed.sequencer.is_behind
             while feed.sequencer.is_behind:
                 await self._read_page(feed)
         except StoreUnavailable:

@@ -7,14 +7,17 @@ that it was refused when it may be.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from time import perf_counter
 
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.ports.clock import Clock
 from stompgate.ports.store import Outcome, OutcomeUnknown, Rejected, Store, Stored, StoreUnavailable
+from stompgate.timing.histogram import FAST_S, ROWS, Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,18 @@ _UNANSWERED = Rejected(Cause.OUTCOME_UNKNOWN, "the write was cut off")
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    draft: Draft
-    done: Callable[[Outcome], None]
+    """What one call submitted: it is never divided over two groups."""
+
+    drafts: Sequence[Draft]
+    done: Callable[[Sequence[Outcome]], None]
 
 
 class Intake:
-    """The queue in front of the store. ``stored`` is called for every message, new or sent again, once it is stored."""
+    """The queue in front of the store. ``stored`` is called for every message, new or sent again, once it is stored.
+
+    Counted since the start: messages ``accepted`` (new), ``repeated`` (stored before) and ``rejected``; of the groups that
+    the store answered, ``group_rows`` and ``commit_s``. ``waiting_rows`` wait for the next group now.
+    """
 
     def __init__(self, store: Store, clock: Clock, stored: Callable[[ChatMessage], None], limits: IntakeLimits) -> None:
         self._store = store
@@ -47,16 +56,26 @@ class Intake:
         self._stored = stored
         self._limits = limits
         self._waiting: deque[_Waiting] = deque()
+        self.waiting_rows = 0
         self._writer: asyncio.Task[None] | None = None
-        self.groups = 0
-        self.rows = 0
+        self.accepted = 0
+        self.repeated = 0
+        self.rejected: Counter[Cause] = Counter()
+        self.group_rows = Histogram(ROWS)
+        self.commit_s = Histogram(FAST_S)
 
     def submit(self, draft: Draft, done: Callable[[Outcome], None]) -> None:
         """Take a message. ``done`` is called exactly once, later, on the event loop; messages keep their order."""
-        if len(self._waiting) >= self._limits.waiting_rows:
-            asyncio.get_running_loop().call_soon(done, Rejected(Cause.OVERLOADED))
+        self.submit_together((draft,), lambda outcomes: done(outcomes[0]))
+
+    def submit_together(self, drafts: Sequence[Draft], done: Callable[[Sequence[Outcome]], None]) -> None:
+        """Take the messages of one transaction. ``done`` is called as for one, with an outcome for each."""
+        if self.waiting_rows >= self._limits.waiting_rows:
+            self.rejected[Cause.OVERLOADED] += len(drafts)
+            asyncio.get_running_loop().call_soon(done, [Rejected(Cause.OVERLOADED)] * len(drafts))
             return
-        self._waiting.append(_Waiting(draft, done))
+        self._waiting.append(_Waiting(drafts, done))
+        self.waiting_rows += len(drafts)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="intake writes")
 
@@ -73,31 +92,45 @@ class Intake:
             self._writer = None
 
     async def _write_group(self, group: Sequence[_Waiting]) -> None:
-        outcomes: Sequence[Outcome] = [_UNANSWERED] * len(group)
+        drafts = [draft for waiting in group for draft in waiting.drafts]
+        outcomes: Sequence[Outcome] = [_UNANSWERED] * len(drafts)
         try:
-            outcomes = await self._append([waiting.draft for waiting in group])
-            self.groups += 1
-            self.rows += len(group)
+            outcomes = await self._append(drafts)
         finally:  # each in a call of its own: no answer is lost to a mistake in another
             call_soon = asyncio.get_running_loop().call_soon
-            for waiting, outcome in zip(group, outcomes, strict=True):
-                call_soon(self._answer, waiting, outcome)
+            answers = iter(outcomes)
+            for waiting in group:
+                call_soon(self._answer, waiting, list(islice(answers, len(waiting.drafts))))
 
-    def _answer(self, waiting: _Waiting, outcome: Outcome) -> None:
+    def _answer(self, waiting: _Waiting, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self._count(outcome)
         try:
-            waiting.done(outcome)
+            waiting.done(outcomes)
         finally:
-            if isinstance(outcome, Stored):
-                self._stored(outcome.message)
+            for outcome in outcomes:
+                if isinstance(outcome, Stored):
+                    self._stored(outcome.message)
+
+    def _count(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Rejected):
+            self.rejected[outcome.cause] += 1
+        elif outcome.repeated:
+            self.repeated += 1
+        else:
+            self.accepted += 1
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
-        size_bytes = 0
-        while self._waiting and len(group) < self._limits.group_rows:
-            size_bytes += len(self._waiting[0].draft.content) * 4  # UTF-8 at its longest
-            if group and size_bytes > self._limits.group_bytes:
+        rows = size_bytes = 0
+        while self._waiting:
+            drafts = self._waiting[0].drafts
+            rows += len(drafts)
+            size_bytes += sum(len(draft.content) for draft in drafts) * 4  # UTF-8 at its longest
+            if group and (rows > self._limits.group_rows or size_bytes > self._limits.group_bytes):
                 break
             group.append(self._waiting.popleft())
+            self.waiting_rows -= len(drafts)
         return group
 
     async def _append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
@@ -105,7 +138,10 @@ class Intake:
         give_up_at: float | None = None
         while True:
             try:
+                began_s = perf_counter()
                 outcomes = await self._store.append(drafts)
+                self.commit_s.observe(perf_counter() - began_s)
+                self.group_rows.observe(len(drafts))
                 return outcomes if give_up_at is None else [_after_unknown(outcome) for outcome in outcomes]
             except StoreUnavailable as error:
                 if give_up_at is None:  # never attempted: this refusal is certain

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from time import perf_counter
 
 import structlog
 
@@ -23,6 +25,7 @@ from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.ports.clock import Clock, Timer
 from stompgate.ports.relay import Answer, Relay
 from stompgate.ports.store import OutcomeUnknown, Store, StoreUnavailable
+from stompgate.timing.histogram import FAST_S, Histogram
 
 Owed = ChatRecord | RoomChanged
 
@@ -31,16 +34,22 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OutboxLimits:
-    """``marks``: acknowledged records per write to the store; ``sweep_records``: per sweep."""
+    """``marks``: acknowledged records per write to the store; ``sweep_records``: per sweep; ``close_s``: how long the relay
+    may take at the end to answer for what is on the way."""
 
     marks: int = 1_000
     mark_every_s: float = 0.5
     sweep_every_s: float = 5.0
     sweep_records: int = 500
+    close_s: float = 5.0
 
 
 class Outbox:
-    """Publishes what this server stored, while it may. ``offer`` takes a record to this server's own feeds."""
+    """Publishes what this server stored, while it may. ``offer`` takes a record to this server's own feeds.
+
+    Counted since the start: records ``swept`` up, and ``refused`` by the relay; ``relayed_s`` is from publication to the
+    acknowledgement. ``owed``: the rows that the last sweep found, as many as it takes at most.
+    """
 
     def __init__(
         self,
@@ -58,7 +67,7 @@ class Outbox:
         self._offer = offer
         self._limits = limits
         self._may_publish = may_publish
-        self._on_the_way: set[str] = set()  # published, not acknowledged yet
+        self._on_the_way: dict[str, float] = {}  # published, not acknowledged yet, and when
         self._settled: dict[str, Owed] = {}  # taken or refused, not marked yet
         self._mark_timer: Timer | None = None
         self._sweep_timer: Timer | None = None
@@ -66,15 +75,28 @@ class Outbox:
         self._sweeping: asyncio.Task[None] | None = None
         self._is_more_owed = False  # the last sweep found as many as it takes, and some of them left behind
         self._is_closed = False
+        self._all_answered = asyncio.Event()  # looked at by ``close`` alone
         self.swept = 0
         self.refused = 0
+        self.owed = 0
+        self.relayed_s = Histogram(FAST_S)
+
+    @property
+    def on_the_way(self) -> int:
+        """Records that the relay has not answered yet."""
+        return len(self._on_the_way)
+
+    @property
+    def unmarked(self) -> int:
+        """Records that the relay has answered, and whose rows are still to be marked."""
+        return len(self._settled)
 
     def start(self) -> None:
         """Begin with a sweep: what an earlier life of this server owed goes first."""
         self._begin_sweep()
 
     async def close(self) -> None:
-        """Clear the marks that are due and stop. What is still on the way is found by the next life's sweep."""
+        """Wait a while for the relay's answers, clear the marks and stop. What is left is found by the next life's sweep."""
         self._is_closed = True
         for timer in (self._mark_timer, self._sweep_timer):
             if timer is not None:
@@ -84,6 +106,9 @@ class Outbox:
         works = [work for work in (self._marking, self._sweeping) if work is not None]
         if works:
             await asyncio.wait(works)
+        if self._on_the_way and self._relay.is_up:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_answered.wait(), self._limits.close_s)
         await self._clear_marks()
 
     def stored(self, message: ChatMessage) -> None:
@@ -99,13 +124,17 @@ class Outbox:
     def _publish(self, record: Owed) -> None:
         key = _key(record)
         if key not in self._on_the_way:
-            self._on_the_way.add(key)
+            self._on_the_way[key] = perf_counter()
             self._relay.publish(record, lambda answer: self._answered(key, record, answer))
 
     def _answered(self, key: str, record: Owed, answer: Answer) -> None:
-        self._on_the_way.discard(key)
+        published_s = self._on_the_way.pop(key)
+        if not self._on_the_way and self._is_closed:
+            self._all_answered.set()
         if answer is Answer.UNKNOWN:
             return  # the next sweep finds the row
+        if answer is Answer.TAKEN:
+            self.relayed_s.observe(perf_counter() - published_s)
         if answer is Answer.REFUSED:
             self.refused += 1
             _log.error("the relay refused a record for good; other servers read it from the store", record=key)
@@ -153,12 +182,15 @@ class Outbox:
 
     async def _sweep(self) -> None:
         self._is_more_owed = False
-        if not (self._relay.is_up and self._may_publish()):
+        if not self._may_publish():
             return
         try:
             records = await self._store.unrelayed(self._limits.sweep_records)
         except StoreUnavailable:
             return  # the next sweep tries again
+        self.owed = len(records)  # also while the relay is down: then it is what an operator asks for
+        if not self._relay.is_up:
+            return
         left_behind = [record for record in records if not self._is_moving(_key(record))]
         self._is_more_owed = bool(left_behind) and len(records) == self._limits.sweep_records
         self.swept += len(left_behind)

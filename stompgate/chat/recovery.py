@@ -7,6 +7,7 @@ of its connection, and joins the live set in the one step in which nothing is mi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -78,18 +79,26 @@ class Recovery:
     """Begins subscriptions to rooms and brings them up to date.
 
     All methods raise ``StoreUnavailable``, and ``Refusal`` for a room that is not there or not the follower's any more.
+    Counted since the start: followers ``begun`` by how they were recovered, and ``catch_ups`` of those that fell behind.
     """
 
     def __init__(self, store: Store, feeds: Feeds, limits: RecoveryLimits) -> None:
         self._store = store
         self._feeds = feeds
         self._limits = limits
+        self.begun: Counter[bool | None] = Counter()
+        self.catch_ups = 0
 
     async def begin(self, feed: Feed, follower: Follower, since: str | None) -> Begun:
         """Bring a new follower of an acquired feed into the live set, after what came since ``since`` if that is whole.
 
         Returns in the step in which the follower joins, so that what is said of it comes before the next message.
         """
+        begun = await self._begin(feed, follower, since)
+        self.begun[begun.recovered] += 1
+        return begun
+
+    async def _begin(self, feed: Feed, follower: Follower, since: str | None) -> Begun:
         await self._feeds.ready(feed)
         position = Position.parse(since) if since is not None else None
         if position is None or not await self._is_whole(feed.room, position):
@@ -101,6 +110,7 @@ class Recovery:
 
     async def catch_up(self, feed: Feed, follower: Follower) -> None:
         """Give a follower what it has missed, then let it join."""
+        self.catch_ups += 1
         await self._bring_up(feed, follower)
 
     async def _begin_here(self, feed: Feed, follower: Follower) -> None:

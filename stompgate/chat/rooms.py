@@ -38,6 +38,11 @@ class Rooms:
         self._known: dict[str, Members] = {}
         self._heard: dict[str, int] = {}  # versions heard of before they were read
 
+    @property
+    def remembered(self) -> int:
+        """Of how many rooms the members are remembered."""
+        return len(self._known)
+
     # What REST asks for
 
     async def create(self, *, buyer: str, seller: str, product_name: str) -> tuple[RoomUser, RoomUser]:

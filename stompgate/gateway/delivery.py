@@ -83,6 +83,11 @@ class Delivery:
         self.deliveries = 0
         self.repeats = 0
 
+    @property
+    def backlogged(self) -> int:
+        """Messages that wait for the fan-out of an earlier one."""
+        return self._backlogged
+
     # What comes in
 
     def receive(self, records: Sequence[Record]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stompgate.broker.router import Router
+from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import Feeds
 from stompgate.chat.intake import Intake
 from stompgate.chat.recovery import Recovery
@@ -47,16 +48,21 @@ class GateSettings:
     frames_per_turn: int
     subscriptions: int
     unacknowledged: int
+    transactions: TransactionLimits
     content_chars: int
     closing_grace_s: float
 
 
 @dataclass(slots=True)
 class GateCounters:
-    """Plain counts since the start, read by whoever shows them."""
+    """Plain counts since the start, read by whoever shows them: connections ``opened`` and ``gone`` by transport, ``frames`` by
+    command, sessions opened and gone."""
 
-    connections: int = 0
-    frames: int = 0
+    opened: Counter[str] = field(default_factory=Counter)
+    gone: Counter[str] = field(default_factory=Counter)
+    frames: Counter[str] = field(default_factory=Counter)
+    sessions_opened: int = 0
+    sessions_gone: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +102,7 @@ class Gate:
     def left(self, peer: Peer, cause: Cause) -> None:
         """A connection is gone."""
         self.peers.discard(peer)
+        self.counters.gone[peer.link.transport] += 1
         self.closes[cause] += 1
         self.closed_log(peer, cause)
         if not self.peers:

@@ -33,6 +33,10 @@ class Link(Protocol):
     """One connection as the gateway sees it."""
 
     @property
+    def transport(self) -> str:
+        """What it comes by, for the counters: ``websocket``."""
+
+    @property
     def framing(self) -> Framing:
         """How frames look on it."""
 

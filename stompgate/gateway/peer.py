@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from stompgate.broker.transactions import Transactions
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.sessions import ANONYMOUS, Identity, Session
 from stompgate.stomp import answers
@@ -25,6 +26,7 @@ from stompgate.timing.wheel import Entry
 
 from .frames import handle
 from .heartbeats import HeartBeats
+from .transactions import Held
 
 if TYPE_CHECKING:
     from .gate import Gate
@@ -45,6 +47,7 @@ class Peer:
         "_holds",
         "_parser",
         "_settled",
+        "_transactions",
         "cause",
         "gate",
         "identity",
@@ -80,11 +83,12 @@ class Peer:
         self._failing: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._heart_beats: HeartBeats | None = None
+        self._transactions: Transactions[Held] | None = None
         first_frame_s = self.opened_s + gate.settings.first_frame_s
         # Of the first frame; after DISCONNECT, of the client's close.
         self._deadline: Entry | None = gate.wheel.schedule(first_frame_s, self._first_frame_late)
         gate.peers.add(self)
-        gate.counters.connections += 1
+        gate.counters.opened[link.transport] += 1
 
     @property
     def version(self) -> Version:
@@ -95,6 +99,13 @@ class Peer:
     def is_refused(self) -> bool:
         """Whether a frame was refused whose ERROR waits for the answers to others."""
         return self._failing is not None
+
+    @property
+    def transactions(self) -> Transactions[Held]:
+        """The transactions that are open. Whatever ends the connection aborts them."""
+        if self._transactions is None:
+            self._transactions = Transactions(self.gate.settings.transactions)
+        return self._transactions
 
     # What the transport tells
 
@@ -117,6 +128,7 @@ class Peer:
         self.end_subscriptions()
         if self.session is not None:
             self.gate.sessions.closed(self.session.id)
+            self.gate.counters.sessions_gone += 1
         self.gate.left(self, self.cause)
 
     # What frames do
@@ -232,6 +244,7 @@ class Peer:
         """Take no more frames, and give nothing more. Held frames are dropped, answers still on the way are not sent."""
         self.state = State.CLOSING
         self._parser.discard()
+        self._transactions = None
         self._stop_timers()
         self.end_subscriptions()
         self._resume_reading()  # to see the peer go
@@ -241,6 +254,7 @@ class Peer:
     def _pull(self) -> None:
         """Let frames take effect until there are none, one must wait, or it is others' turn."""
         turns, sends_in_flight = self.gate.settings.frames_per_turn, self.gate.settings.sends_in_flight
+        frames = self.gate.counters.frames
         frame: Frame | None = None
         try:
             while True:
@@ -250,7 +264,7 @@ class Peer:
                 frame = self._parser.next_frame()
                 if frame is None:
                     break
-                self.gate.counters.frames += 1
+                frames[frame.command] += 1
                 waiting = handle(self, frame)
                 if waiting is not None:
                     self._holds = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 FAST_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -26,7 +26,7 @@ class Histogram:
     __slots__ = ("_counts", "bounds", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        if not bounds or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        if not bounds or any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(f"bounds must rise: {bounds}")
         self.bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)

@@ -19,10 +19,10 @@ from stompgate.stomp.versions import choose_subprotocol
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """The answer to an upgrade request. ``is_open``: from here on the connection speaks WebSocket; else it is to be closed."""
+    """The answer to an upgrade request. Without ``refused`` the connection speaks WebSocket from here on; else it is closed."""
 
     answer: bytes
-    is_open: bool
+    refused: Cause | None = None
 
 
 class Doorman:
@@ -38,15 +38,16 @@ class Doorman:
         protocol.receive_data(head)
         events = protocol.events_received()
         if not (events and isinstance(events[0], Request)):
-            return Handshake(refused(Refusal(Cause.BAD_REQUEST, "The head is not valid HTTP.")).serialize(), is_open=False)
+            return _refusal(Refusal(Cause.BAD_REQUEST, "The head is not valid HTTP."))
         request = events[0]
         try:
             self._check(request)
         except Refusal as refusal:
-            return Handshake(refused(refusal).serialize(), is_open=False)
+            return _refusal(refusal)
         response = protocol.accept(request)
-        is_open = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
-        return Handshake((response if is_open else _as_problem(response)).serialize(), is_open)
+        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            return Handshake(response.serialize())
+        return Handshake(_as_problem(response).serialize(), Cause.BAD_REQUEST)
 
     def _check(self, request: Request) -> None:
         if request.path.partition("?")[0] not in self._paths:
@@ -55,6 +56,10 @@ class Doorman:
         host = ",".join(request.headers.get_all("Host"))
         if len(origins) > 1 or (origins and not self._origins.admit(origins[0], host)):
             raise Refusal(Cause.ORIGIN_REFUSED)
+
+
+def _refusal(refusal: Refusal) -> Handshake:
+    return Handshake(refused(refusal).serialize(), refusal.cause)
 
 
 def refused(refusal: Refusal) -> Response:

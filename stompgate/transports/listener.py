@@ -11,7 +11,8 @@ import asyncio
 import errno
 import socket
 import ssl
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from stompgate.gateway.link import Link
@@ -55,7 +56,10 @@ class Gateway(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class House:
-    """What every doorkeeper needs: where connections go from here, and how many wait at the door."""
+    """What every doorkeeper needs: where connections go from here, and how many wait at the door or were ``refused`` at it.
+
+    ``is_closing``: who is inside stays, but no more WebSockets are opened.
+    """
 
     doorman: Doorman
     http: HttpSide
@@ -65,7 +69,8 @@ class House:
     websocket_limits: WebSocketLimits
     waiting: int = 0
     lingering: int = 0
-    refused: int = 0
+    refused: Counter[Cause] = field(default_factory=Counter)
+    is_closing: bool = False
 
     @property
     def is_full(self) -> bool:
@@ -128,9 +133,12 @@ class Doorkeeper(asyncio.Protocol):
             protocol.connection_made(transport)
             protocol.data_received(received)
             return
+        if house.is_closing:  # it came just before the port was closed
+            self._refuse(Refusal(Cause.SERVER_STOPPING))
+            return
         handshake = house.doorman.answer(head)
-        if not handshake.is_open:
-            self._end(handshake.answer)
+        if handshake.refused is not None:
+            self._end(handshake.answer, handshake.refused)
             return
         transport.write(handshake.answer)
         link = WebSocketLink(transport, house.flusher, house.websocket_limits, house.gateway.attach)
@@ -143,13 +151,13 @@ class Doorkeeper(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         self._stop_waiting()
-        self._end(refused(refusal).serialize())
+        self._end(refused(refusal).serialize(), refusal.cause)
 
-    def _end(self, answer: bytes) -> None:
+    def _end(self, answer: bytes, cause: Cause) -> None:
         """Answer and close, but leave what the peer still sends a place to go: a reset would destroy the answer."""
         house, transport = self._house, self._transport
         assert transport is not None
-        house.refused += 1
+        house.refused[cause] += 1
         transport.write(answer)
         if house.lingering < _LINGERING and transport.can_write_eof():
             transport.write_eof()
@@ -207,7 +215,8 @@ class Listener:
             raise SetupError(f"cannot listen on {host or '*'} port {port}: {error.strerror or error}") from error
 
     async def close(self) -> None:
-        """Accept no more. Connections that are there stay."""
+        """Accept no more, nor any WebSocket of a connection that has just been accepted. Who is inside stays."""
+        self._house.is_closing = True
         for server in self._servers:
             server.close()
 

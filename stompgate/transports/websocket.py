@@ -95,6 +95,7 @@ class Receiver(Protocol):
 class WebSocketLink(asyncio.Protocol):
     """The gateway's ``Link`` for one WebSocket. ``attach`` makes the peer that takes what comes in."""
 
+    transport: Final = "websocket"
     framing = FRAMING
 
     __slots__ = ("_closing", "_flusher", "_frames", "_is_lost", "_limits", "_peer", "_transport", "last_received_s", "outbox")

@@ -71,7 +71,7 @@ async def test_what_waits_while_a_group_is_written_is_the_next_group(desk: Desk)
     hold.let_go()
     await settle()
     assert desk.store.groups == [["a"], ["b", "c", "d"]]
-    assert (desk.intake.groups, desk.intake.rows) == (2, 4)
+    assert (desk.intake.group_rows.count, desk.intake.group_rows.total) == (2, 4)
 
 
 async def test_groups_are_bounded_in_rows_and_bytes(desk: Desk) -> None:

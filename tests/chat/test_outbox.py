@@ -18,7 +18,7 @@ from tests.steered_store import SteeredStore
 from .audience import settle
 
 ROOM = "r1"
-LIMITS = OutboxLimits(marks=3, sweep_records=4)
+LIMITS = OutboxLimits(marks=3, sweep_records=4, close_s=0.01)
 
 
 class Relay:
@@ -182,12 +182,13 @@ async def test_what_the_relay_refuses_for_good_is_marked_and_counted_and_blocks_
     assert office.relay.seqs == [1, 2]
 
 
-async def test_nothing_is_swept_while_the_relay_is_down(office: Office) -> None:
+async def test_while_the_relay_is_down_what_is_owed_is_counted_and_not_swept(office: Office) -> None:
     office.relay.is_up = False
     await office.append(2)
     office.outbox.start()
     await office.advance(LIMITS.sweep_every_s)
-    assert office.store.calls["unrelayed"] == 0
+    assert office.relay.published == []
+    assert (office.outbox.owed, office.outbox.swept) == (2, 0)
     office.relay.is_up = True
     await office.advance(LIMITS.sweep_every_s)
     assert office.relay.seqs == [1, 2]
@@ -303,3 +304,26 @@ async def test_closing_during_a_sweep_and_a_mark_ends_both(office: Office) -> No
     office.store.calls.clear()
     await office.advance(3600)
     assert not office.store.calls
+
+
+async def test_at_the_end_what_is_on_the_way_is_answered_and_marked(office: Office) -> None:
+    office.outbox.start()
+    await settle()
+    await office.say(2)
+    closing = asyncio.create_task(office.outbox.close())
+    await settle()
+    assert office.store.owed != []
+    office.relay.acknowledge()
+    await closing
+    assert office.store.owed == []
+    assert office.outbox.relayed_s.count == 2
+
+
+@pytest.mark.parametrize("is_up", [False, True])
+async def test_at_the_end_a_relay_that_does_not_answer_is_not_waited_for_longer(office: Office, is_up: bool) -> None:
+    office.outbox.start()
+    await settle()
+    await office.say(2)
+    office.relay.is_up = is_up
+    await office.outbox.close()
+    assert (office.outbox.on_the_way, len(office.store.owed)) == (2, 2)

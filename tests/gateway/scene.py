@@ -43,6 +43,7 @@ FRAMING = PlainFraming()
 class RecordingLink:
     """A link and its outbox in one, which keep what they were told."""
 
+    transport = "test"
     framing = FRAMING
 
     def __init__(self, clock: FakeClock) -> None:

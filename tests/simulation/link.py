@@ -62,6 +62,7 @@ class SimulatedLink:
     """``gateway.link.Link``. What the server closed is gone when the world says so."""
 
     def __init__(self, server: SimulatedServer, limit_bytes: int) -> None:
+        self.transport = "simulated"
         self.framing = PLAIN
         self.outbox = SimulatedOutbox(server, limit_bytes)
         self.closing: Cause | None = None
