@@ -29,10 +29,15 @@ _LOGGING = (
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """A Kafka in a folder. Topics are made only by those who ask for it."""
+    """A Kafka in a folder. Topics are made only by those who ask for it.
+
+    Its clients go where it tells them to. For proxies to stand between, ``proxies`` names the port of each: in front of
+    ``listener_port`` with its number in this tuple, which tells everyone who comes by it to come by the proxy.
+    """
 
     name: ClassVar[str] = "Kafka"
     folder: Path
+    proxies: tuple[int, ...] = ()
     jvm_options: tuple[str, ...] = (f"-XX:SharedArchiveFile={ARCHIVE}",)
 
     @property
@@ -85,13 +90,17 @@ class Kafka:
     def _properties(self) -> dict[str, str | int]:
         # The data folder knows the controller by its port, so that one is kept as well.
         listeners = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{kept_port(self.folder, 'controller-port')}"
+        proxied = [(number, listener_port(self.folder, number), proxy) for number, proxy in enumerate(self.proxies)]
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{kept_port(self.folder, 'controller-port')}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": listeners,
-            "advertised.listeners": listeners,
+            "listeners": ",".join([listeners, *(f"PROXY{n}://127.0.0.1:{port}" for n, port, _ in proxied)]),
+            "advertised.listeners": ",".join([listeners, *(f"PROXY{n}://127.0.0.1:{proxy}" for n, _, proxy in proxied)]),
+            "listener.security.protocol.map": ",".join(
+                f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *(f"PROXY{n}" for n, _, _ in proxied))
+            ),
             "log.dirs": str(self._data),
             "auto.create.topics.enable": "false",
             "offsets.topic.num.partitions": 1,
@@ -109,6 +118,11 @@ class Kafka:
             "log.cleaner.dedupe.buffer.size": 4194304,
             "log.index.size.max.bytes": 1048576,
         }
+
+
+def listener_port(folder: Path, number: int) -> int:
+    """The port behind the proxy with that number, of a Kafka in that folder."""
+    return kept_port(folder, f"listener-{number}-port")
 
 
 def _java(options: tuple[str, ...]) -> list[str]:

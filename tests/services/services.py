@@ -80,9 +80,9 @@ def start_redis(folder: Path) -> AbstractContextManager[Service]:
     return _own(Redis(folder))
 
 
-def start_kafka(folder: Path) -> AbstractContextManager[Service]:
-    """A Kafka of one's own, for a ``with``; data in ``folder``."""
-    return _own(Kafka(folder))
+def start_kafka(folder: Path, proxies: tuple[int, ...] = ()) -> AbstractContextManager[Service]:
+    """A Kafka of one's own, for a ``with``; data in ``folder``. ``proxies``: see ``Kafka``."""
+    return _own(Kafka(folder, proxies=proxies))
 
 
 @contextmanager
