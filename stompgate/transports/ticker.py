@@ -9,25 +9,36 @@ from __future__ import annotations
 import structlog
 
 from stompgate.ports.clock import Clock, Timer
+from stompgate.timing.histogram import LATE_S, Histogram
 from stompgate.timing.wheel import TimerWheel
 
 STALL_S = 0.5
 """A tick this late is a stall. Above what a busy loop or a full garbage collection costs, and a small part of the silence
 that any peer is forgiven."""
 
+_WARN_EVERY_S = 1.0
+
 _log = structlog.get_logger(__name__)
 
 
 class Ticker:
-    """Advances a wheel every ``tick_s`` seconds. ``stalls`` and ``longest_stall_s`` are since the start."""
+    """Advances a wheel every ``tick_s`` seconds.
 
-    def __init__(self, wheel: TimerWheel, clock: Clock, tick_s: float) -> None:
+    ``lag_s`` is how late the last tick was; ``lags_s``, ``stalls`` and ``longest_stall_s`` are since the start. A tick that is
+    ``warn_s`` late is logged, once a second at most.
+    """
+
+    def __init__(self, wheel: TimerWheel, clock: Clock, tick_s: float, *, warn_s: float = STALL_S) -> None:
         self._wheel = wheel
         self._clock = clock
         self._tick_s = tick_s
+        self._warn_s = warn_s
+        self._warned_s = float("-inf")
         self._timer: Timer | None = None
         self._due_s = 0.0
         self._has_rested = False
+        self.lag_s = 0.0
+        self.lags_s = Histogram(LATE_S)
         self.stalls = 0
         self.longest_stall_s = 0.0
 
@@ -43,8 +54,13 @@ class Ticker:
             self._timer = None
 
     def _tick(self) -> None:
-        late_s = self._clock.monotonic() - self._due_s
+        now_s = self._clock.monotonic()
+        late_s = self.lag_s = max(0.0, now_s - self._due_s)
+        self.lags_s.observe(late_s)
         self.start()
+        if late_s >= self._warn_s and now_s - self._warned_s >= _WARN_EVERY_S:
+            self._warned_s = now_s
+            _log.warning("the event loop stood still", stalled_s=round(late_s, 3))
         if late_s < STALL_S:
             self._has_rested = False
         else:
@@ -58,7 +74,6 @@ class Ticker:
     def _stalled(self, late_s: float) -> None:
         self.stalls += 1
         self.longest_stall_s = max(self.longest_stall_s, late_s)
-        _log.warning("the event loop stood still", stalled_s=round(late_s, 3))
 
     def _advance(self) -> None:
         for _ in range(len(self._wheel) + 1):  # a call that fails ends the advance; those behind it are still due

@@ -92,3 +92,24 @@ def test_a_stopped_ticker_ticks_no_more(wheel: TimerWheel, clock: FakeClock, tic
     ticker.stop()
     clock.advance(10)
     assert judged == []
+
+
+def test_how_late_each_tick_was_is_known(clock: FakeClock, ticker: Ticker) -> None:
+    clock.advance(1)
+    assert ticker.lag_s == 0
+    clock.stand_still(TICK_S + 0.2)
+    clock.advance(0)
+    assert ticker.lag_s == pytest.approx(0.2)
+    assert ticker.lags_s.total == pytest.approx(0.2)
+    assert ticker.lags_s.count == 21
+
+
+def test_a_lag_above_the_setting_is_logged_but_not_with_every_tick(wheel: TimerWheel, clock: FakeClock) -> None:
+    ticker = Ticker(wheel, clock, TICK_S, warn_s=0.1)
+    ticker.start()
+    with capture_logs() as lines:
+        for _ in range(10):  # 2.5 s of a loop that is always late
+            clock.stand_still(TICK_S + 0.2)
+            clock.advance(0)
+    assert [line["stalled_s"] for line in lines] == [pytest.approx(0.2, abs=0.001)] * 3
+    assert ticker.stalls == 0
