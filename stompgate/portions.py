@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from stompgate import __version__
+from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import FeedLimits
 from stompgate.chat.intake import IntakeLimits
 from stompgate.chat.recovery import RecoveryLimits
@@ -13,12 +14,12 @@ from stompgate.gateway.gate import GateSettings
 from stompgate.http import parts as http
 from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits
+from stompgate.transports.deflate import Deflate, DeflateLimits
 from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 
-from .settings import EVERYONE, Chat, Connections, Listen, Settings
-
+from .settings import EVERYONE, Chat, Connections, Listen, Settings, WebSocket
 
 _SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis"}
 
@@ -76,6 +77,9 @@ def gate_settings(settings: Settings) -> GateSettings:
         frames_per_turn=connections.frames_per_turn,
         subscriptions=connections.subscriptions,
         unacknowledged=connections.unacknowledged,
+        transactions=TransactionLimits(
+            connections.transactions, connections.transaction_limit_frames, connections.transaction_limit_bytes
+        ),
         content_chars=settings.chat.content_limit_chars,
         closing_grace_s=connections.closing_grace_s,
     )
@@ -94,14 +98,32 @@ def http_settings(settings: Settings) -> http.HttpSettings:
 
 def listen_limits(listen: Listen, connections: int) -> ListenLimits:
     """For ``transports.listener``. ``connections``: how many there may be."""
-    return ListenLimits(listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog)
+    return ListenLimits(
+        listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog, listen.silence_limit_s
+    )
 
 
 def websocket_limits(settings: Settings) -> WebSocketLimits:
     """For ``transports.websocket``. A stranger may send what one STOMP frame may have, and no more at a time."""
     websocket = settings.websocket
     stranger_bytes = min(settings.stomp.frame_limit_bytes, websocket.message_limit_bytes)
-    return WebSocketLimits(websocket.message_limit_bytes, stranger_bytes, websocket.close_timeout_s)
+    turn = settings.connections.frames_per_turn
+    return WebSocketLimits(websocket.message_limit_bytes, stranger_bytes, websocket.close_timeout_s, turn)
+
+
+def deflate(websocket: WebSocket) -> Deflate | None:
+    """For ``transports.handshake``: what is agreed about compression, if anything."""
+    if not websocket.compression:
+        return None
+    return Deflate(
+        DeflateLimits(
+            least_bytes=websocket.compression_least_bytes,
+            free_bytes=websocket.compression_free_bytes,
+            ratio=websocket.compression_ratio_limit,
+            message_bytes=websocket.message_limit_bytes,
+            stranger_bytes=websocket.compression_stranger_limit_bytes,
+        )
+    )
 
 
 def send_limits(connections: Connections) -> OutboxLimits:

@@ -45,6 +45,9 @@ class Listen(Section):
         default=10.0, gt=0, le=600, description="Seconds within which the head of a request must be complete."
     )
     head_limit_bytes: int = Field(default=16384, ge=1024, le=1048576, description="Size of a request's head in bytes.")
+    silence_limit_s: int = Field(
+        default=120, ge=10, le=86400, description="Seconds without a sign of a peer's system after which it counts as gone."
+    )
     max_connections: int = Field(
         default=0, ge=0, description="Connections at the same time; 0 means as many as open files allow."
     )
@@ -65,10 +68,33 @@ class Listen(Section):
 
     @model_validator(mode="after")
     def _key_belongs_to_certificate(self) -> Self:
-        if self.tls_key and not self.tls_certificate:
-            raise mistake("tls_certificate as well: a key is of no use without its certificate", "tls_key")
-        if self.tls_certificate and not self.tls_key:
-            raise mistake("tls_key as well: a certificate is of no use without its key", "tls_certificate")
+        _check_pair(self.tls_certificate, self.tls_key)
+        return self
+
+
+def _check_pair(certificate: str, key: str) -> None:
+    if key and not certificate:
+        raise mistake("tls_certificate as well: a key is of no use without its certificate", "tls_key")
+    if certificate and not key:
+        raise mistake("tls_key as well: a certificate is of no use without its key", "tls_certificate")
+
+
+class Tcp(Section):
+    """STOMP over plain TCP, on a port of its own. Its connections count into listen.max_connections."""
+
+    port: int = Field(
+        default=-1, ge=-1, le=65535, description="Port, 61613 by custom; 0 takes a free one and prints it, -1 opens none."
+    )
+    host: str = Field(default="", description='Name or address to listen on; "" means that of [listen].')
+    tls_certificate: str = Field(default="", description='File with the certificate chain (PEM); "" means that of [listen].')
+    tls_key: str = Field(default="", description="File with the private key (PEM) of the certificate.")
+    clear_text: bool = Field(default=False, description="Whether this port has no TLS although [listen] has.")
+
+    @model_validator(mode="after")
+    def _key_belongs_to_certificate(self) -> Self:
+        _check_pair(self.tls_certificate, self.tls_key)
+        if self.clear_text and self.tls_certificate:
+            raise mistake("false where this port has a certificate of its own", "clear_text")
         return self
 
 
@@ -80,6 +106,21 @@ class WebSocket(Section):
     )
     message_limit_bytes: int = Field(default=1048576, ge=1024, description="Size of one WebSocket message in bytes.")
     close_timeout_s: float = Field(default=5.0, gt=0, le=600, description="Seconds that a peer has to answer a close.")
+    compression: bool = Field(default=False, description="Whether permessage-deflate is agreed to where clients offer it.")
+    compression_least_bytes: int = Field(default=512, ge=0, description="Bytes below which we send uncompressed.")
+    compression_stranger_limit_bytes: int = Field(
+        default=0,
+        ge=0,
+        le=65536,
+        description="Bytes that a message may inflate to before its client is CONNECTED; with 0 such a one is refused when it "
+        "comes compressed, as browsers send CONNECT.",
+    )
+    compression_ratio_limit: int = Field(
+        default=50, ge=2, le=1100, description="Times its compressed size that a message may inflate to."
+    )
+    compression_free_bytes: int = Field(
+        default=32768, ge=0, description="Bytes that a message may inflate to whatever its compressed size."
+    )
 
     @field_validator("paths")
     @classmethod
@@ -134,6 +175,11 @@ class Connections(Section):
     )
     subscriptions: int = Field(default=128, ge=1, le=1000000, description="Subscriptions at the same time.")
     unacknowledged: int = Field(default=1000, ge=1, le=1000000, description="Messages that may wait for ACK or NACK.")
+    transactions: int = Field(default=16, ge=1, le=100000, description="Open transactions at the same time.")
+    transaction_limit_frames: int = Field(default=256, ge=1, le=100000, description="Frames kept in one transaction.")
+    transaction_limit_bytes: int = Field(
+        default=1048576, ge=1024, description="Bytes of the bodies that are kept in one transaction."
+    )
     fan_out_slice: int = Field(default=512, ge=1, le=1000000, description="Receivers served before others have their turn.")
     closing_grace_s: float = Field(
         default=2.0, gt=0, le=600, description="Seconds to write what is left when a connection is closed."
@@ -210,12 +256,107 @@ class Kafka(Section):
     """A relay through Apache Kafka."""
 
     chat_topic: str = Field(default="chat", min_length=1, description="Topic of the chat messages.")
+    own_topic: str = Field(
+        default="stompgate-v1",
+        min_length=1,
+        description="Topic of what else our servers tell each other; nobody else writes to it.",
+    )
+    user_delete_topic: str = Field(
+        default="user-delete", min_length=1, description="Topic where other programs announce users who are to be forgotten."
+    )
+    group_prefix: str = Field(
+        default="team5-", description="A server reads the topics in the group of this and its server_id, where its lag shows."
+    )
+    user_delete_group: str = Field(
+        default="team5-stompgate",
+        min_length=1,
+        description="Group in which our servers share user_delete_topic; not that of another program that reads it.",
+    )
+    may_create_topics: bool = Field(default=True, description="Whether topics that are missing are made.")
+    partitions: int = Field(default=3, ge=1, le=10000, description="Partitions of a topic that is made.")
+    replicas: int = Field(default=0, ge=0, le=100, description="Replicas of a topic that is made; 0 is the broker's default.")
+    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description='TLS is "ssl", a password "sasl": user and password are in the URL then.'
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="How the password is proved."
+    )
+    tls_ca: str = Field(
+        default="", description='File with the authorities (PEM) that brokers are trusted by; "": the system\'s.'
+    )
+    open_wait_s: float = Field(
+        default=5.0, ge=0, le=600, description="Seconds that a start waits for Kafka; then it is taken up when it comes."
+    )
+    request_timeout_s: float = Field(default=5.0, ge=1, le=600, description="Seconds that a broker has to answer one request.")
+    delivery_timeout_s: float = Field(
+        default=10.0, ge=1, le=600, description="Seconds until an unanswered record counts as unknown and Kafka as down."
+    )
+    stalled_after_s: float = Field(
+        default=5.0, ge=1, le=600, description="Seconds without an answered fetch after which the consumer is made anew."
+    )
+    flush_timeout_s: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds to deliver what is left when the server stops."
+    )
+    retry_least_s: float = Field(default=0.5, gt=0, le=600, description="Seconds before Kafka is tried again the first time.")
+    retry_most_s: float = Field(default=5.0, gt=0, le=600, description="The same in seconds at most, after many tries.")
+    metadata_age_s: float = Field(default=30.0, ge=1, le=3600, description="Seconds after which new partitions are noticed.")
+    commit_every_s: float = Field(default=5.0, gt=0, le=3600, description="Seconds between commits of what was read.")
+    member_timeout_s: float = Field(
+        default=10.0, ge=6, le=300, description="Seconds of silence after which user_delete_topic goes to another server."
+    )
+    in_flight_records: int = Field(default=10000, ge=1, le=10000000, description="Records that may wait for Kafka's answer.")
+    in_flight_bytes: int = Field(default=16777216, ge=65536, description="Bytes of records that may wait for Kafka's answer.")
+    record_limit_bytes: int = Field(
+        default=1000000, ge=1024, le=100000000, description="Size of a record in bytes, written or read; a broker has its own."
+    )
+    batch_limit_bytes: int = Field(default=131072, ge=1024, le=100000000, description="Size of a batch of records in bytes.")
+    linger_ms: float = Field(
+        default=0.0, ge=0, le=1000, description="Milliseconds that a record waits for others to share a batch."
+    )
+    read_limit_records: int = Field(
+        default=256, ge=1, le=100000, description="Records that are handled before others have their turn."
+    )
+    congestion_wait_s: float = Field(
+        default=10.0, gt=0, le=600, description="Seconds at most that reading pauses for receivers that cannot follow."
+    )
+
+    @field_validator("chat_topic", "own_topic", "user_delete_topic")
+    @classmethod
+    def _is_a_topic(cls, topic: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", topic):
+            raise mistake("1 to 200 of the signs A-Z a-z 0-9 . _ -")
+        return topic
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if len({self.chat_topic, self.own_topic, self.user_delete_topic}) < 3:
+            raise mistake("another name than that of the other topics", "own_topic")
+        if self.retry_most_s < self.retry_least_s:
+            raise mistake(f"at least retry_least_s ({self.retry_least_s:g})", "retry_most_s")
+        return self
 
 
 class Redis(Section):
     """Presence in Redis."""
 
-    deadline_s: float = Field(default=2.0, gt=0, le=600, description="Seconds that one exchange may take.")
+    deadline_s: float = Field(default=1.5, gt=0, le=600, description="Seconds that one exchange may take.")
+    tell_every_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between two pipelines with what has changed.")
+    lease_s: float = Field(
+        default=15.0, gt=0, le=600, description="Seconds after which a server that was not heard of counts as dead."
+    )
+    refresh_every_s: float = Field(
+        default=300.0, gt=0, le=900, description="Seconds within which every session is written again; the keys last 1800."
+    )
+    reconnect_limit_s: float = Field(
+        default=4.0, gt=0, le=600, description="Seconds between two tries while it is away, at most."
+    )
+    slice_sessions: int = Field(default=500, ge=1, le=10000, description="Sessions that one step may write or take away.")
+
+    @model_validator(mode="after")
+    def _lease_outlasts_a_bad_exchange(self) -> Self:
+        if self.lease_s <= self.tell_every_s + self.deadline_s:
+            raise mistake("more than tell_every_s and deadline_s together", "lease_s")
+        return self
 
 
 class Log(Section):
@@ -248,6 +389,7 @@ class Settings(Section):
         default=SecretStr("log:"), description="Where inquiries are mailed: log: (written to the log only)."
     )
     listen: Listen = Listen()
+    tcp: Tcp = Tcp()
     websocket: WebSocket = WebSocket()
     stomp: Stomp = Stomp()
     connections: Connections = Connections()

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
 from stompgate.broker.acknowledgements import AckMode, Unacknowledged
-from stompgate.model.causes import Cause, Refusal
 from stompgate.stomp.serializer import MessageTemplate, subscription_line
 from stompgate.stomp.versions import Version
 
@@ -74,13 +73,6 @@ class Subscription:
         self.is_live = False
         if self.following is not None:
             self.following.end()
-
-    def settle(self, message_id: str) -> int:
-        """Take an ACK or NACK. Returns how many messages it settled. Raises ``Refusal`` (UNKNOWN_ACK)."""
-        settled = self.unacknowledged.settle(message_id) if self.unacknowledged is not None else 0
-        if not settled:
-            raise Refusal(Cause.UNKNOWN_ACK, "ACK and NACK name a message that was delivered here and not acknowledged yet.")
-        return settled
 
 
 def split_ack(ack: str) -> tuple[str, str]:

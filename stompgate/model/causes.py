@@ -45,7 +45,9 @@ class Cause(Enum):
     BAD_HEADER = CauseFacts("bad-header", "A header has a value that cannot be used.", 1002, 400, False)
     DUPLICATE_SUBSCRIPTION = CauseFacts("duplicate-subscription", "This subscription id is in use.", 1002, 409, False)
     UNKNOWN_ACK = CauseFacts("unknown-ack", "There is no such message to acknowledge.", 1002, 404, False)
-    NOT_SUPPORTED = CauseFacts("not-supported", "This server does not do that yet.", 1002, 501, False)
+    UNKNOWN_TRANSACTION = CauseFacts("unknown-transaction", "There is no such open transaction.", 1002, 404, False)
+    DUPLICATE_TRANSACTION = CauseFacts("duplicate-transaction", "This transaction is open already.", 1002, 409, False)
+    WRONG_PORT = CauseFacts("wrong-port", "This port takes something else.", 1002, 400, False)
     BROKEN_WEBSOCKET = CauseFacts("broken-websocket", "The WebSocket stream is not valid.", 1002, 400, False)
     NOT_UTF8 = CauseFacts("not-utf8", "Text must be UTF-8.", 1007, 400, False)
 
@@ -62,6 +64,8 @@ class Cause(Enum):
 
     # Limits and time-outs.
     TOO_MANY_SUBSCRIPTIONS = CauseFacts("too-many-subscriptions", "Too many subscriptions.", 1008, 429, False)
+    TOO_MANY_TRANSACTIONS = CauseFacts("too-many-transactions", "Too many open transactions.", 1008, 429, False)
+    TRANSACTION_TOO_LARGE = CauseFacts("transaction-too-large", "The transaction is too large.", 1009, 413, False)
     TOO_MANY_UNACKED = CauseFacts("too-many-unacked", "Too many messages wait for an ACK.", 1008, 429, True)
     TOO_MANY_CONNECTIONS = CauseFacts("too-many-connections", "The server is full; try later.", 1013, 503, True)
     SLOW_CONSUMER = CauseFacts("slow-consumer", "You read more slowly than messages come.", 1013, 503, True)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from stompgate.access.authoriser import RoomAuthoriser
 from stompgate.access.identities import HeaderAuthenticator
 from stompgate.broker.router import Router
+from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.intake import Intake
 from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
@@ -148,6 +149,7 @@ class Scene:
                 before_connect_bytes=8192,
                 subscriptions=128,
                 unacknowledged=10,
+                transactions=TransactionLimits(open=2, frames=3, size_bytes=100),
                 content_chars=5000,
                 closing_grace_s=2.0,
                 **narrow,

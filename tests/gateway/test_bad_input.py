@@ -83,11 +83,13 @@ BAD = [
     Bad("a client id with spaces", (to_room('{"content":"x"}', client_message_id="a b"),), Cause.BAD_HEADER),
     Bad("a client id that is too long", (to_room('{"content":"x"}', client_message_id="a" * 65),), Cause.BAD_HEADER),
     *(
-        Bad(f"{command} of a transaction", (frame(command, transaction="t"),), Cause.NOT_SUPPORTED)
-        for command in ("BEGIN", "COMMIT", "ABORT")
+        Bad(f"{command} of no open transaction", (frame(command, transaction="t"),), Cause.UNKNOWN_TRANSACTION)
+        for command in ("COMMIT", "ABORT")
     ),
-    Bad("SEND in a transaction", (frame("SEND", "x", destination="/topic/x", transaction="t"),), Cause.NOT_SUPPORTED),
-    Bad("ACK in a transaction", (frame("ACK", id="x", transaction="t"),), Cause.NOT_SUPPORTED),
+    Bad("BEGIN of an open transaction", (frame("BEGIN", transaction="t"),) * 2, Cause.DUPLICATE_TRANSACTION),
+    Bad("SEND in no transaction", (frame("SEND", "x", destination="/topic/x", transaction="t"),), Cause.UNKNOWN_TRANSACTION),
+    Bad("too many transactions", tuple(frame("BEGIN", transaction=f"t{at}") for at in range(17)), Cause.TOO_MANY_TRANSACTIONS),
+    Bad("a body that is no JSON, in a transaction", (frame("BEGIN", transaction="t"), to_room("x", transaction="t")), Cause.BAD_BODY),  # noqa: E501
     Bad("too many subscriptions", tuple(subscribe("/topic/x", str(number)) for number in range(129)), Cause.TOO_MANY_SUBSCRIPTIONS),  # noqa: E501
     Bad("a frame that is too large", (frame("SEND", "x" * 70_000, destination="/topic/x"),), Cause.FRAME_TOO_LARGE),
     Bad("too many headers", (b"SEND\nreceipt:bad\n%s\n\0" % (b"a:b\n" * 65),), Cause.FRAME_TOO_LARGE),

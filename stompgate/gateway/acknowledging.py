@@ -1,0 +1,79 @@
+"""ACK and NACK: which message they name, and that it is settled by them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from stompgate.model.causes import Cause, Refusal
+from stompgate.stomp.frames import Frame
+from stompgate.stomp.versions import Version
+
+from .subscriptions import Subscription, split_ack
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An ACK or NACK. On topics nothing is delivered again, so that both settle alike."""
+
+    size_bytes: ClassVar[int] = 0  # of a body, in a transaction
+
+    subscription: Subscription
+    message_id: str
+
+    def check(self) -> None:
+        """Raises ``Refusal`` (UNKNOWN_ACK) if the message does not wait for it, unless its subscription has ended."""
+        waiting = self.subscription.unacknowledged
+        if self.subscription.is_live and (waiting is None or self.message_id not in waiting):
+            raise Refusal(Cause.UNKNOWN_ACK, "ACK and NACK name a message that was delivered here and not acknowledged yet.")
+
+    def go(self, peer: Peer) -> None:
+        """Settle it. Raises ``Refusal`` as ``check`` does."""
+        self.check()
+        if self.subscription.is_live and self.subscription.unacknowledged is not None:
+            peer.unacknowledged -= self.subscription.unacknowledged.settle(self.message_id)
+
+
+def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:
+    """Let an ACK or NACK take effect, or keep it in its transaction. After UNSUBSCRIBE there is nothing to settle."""
+    settlement = read_settlement(peer, frame)
+    transaction = frame.headers.get("transaction")
+    if transaction is not None:
+        held_by = peer.transactions.named(transaction)
+        if settlement is not None:
+            held_by.hold(settlement)
+    elif settlement is not None:
+        settlement.go(peer)
+    peer.receipt(frame.headers.get("receipt"))
+    return None
+
+
+def read_settlement(peer: Peer, frame: Frame) -> Settlement | None:
+    """What an ACK or NACK names; None if that subscription is not there any more. Raises ``Refusal`` (UNKNOWN_ACK)."""
+    message_id, subscription_id = _named(peer.version, frame.headers)
+    subscriptions = peer.subscriptions or {}
+    if subscription_id is None:
+        waiting = (s for s in subscriptions.values() if s.unacknowledged is not None and message_id in s.unacknowledged)
+        subscription = next(waiting, None)
+    else:
+        subscription = subscriptions.get(subscription_id)
+    if subscription is None:
+        return None
+    settlement = Settlement(subscription, message_id)
+    settlement.check()
+    return settlement
+
+
+def _named(version: Version, headers: Mapping[str, str]) -> tuple[str, str | None]:
+    """The message id and the subscription id that an ACK or NACK names, in each version's way."""
+    match version:
+        case Version.V1_2:
+            return split_ack(headers["id"])
+        case Version.V1_1:
+            return headers["message-id"], headers["subscription"]
+        case Version.V1_0:
+            return headers["message-id"], headers.get("subscription")

@@ -1,0 +1,153 @@
+"""SEND: what a client wants to have said becomes a parcel, and a parcel goes its way.
+
+A parcel is read and found in order before anything else happens, so that a transaction can keep it until its COMMIT. Nothing
+here may reach the store, the relay or a receiver before the authoriser has said yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from stompgate.broker.destinations import read_destination
+from stompgate.chat.wire import read_incoming
+from stompgate.model.causes import Cause, Refusal
+from stompgate.model.destinations import Destination, Kind
+from stompgate.model.messages import Draft
+from stompgate.model.sessions import Identity
+from stompgate.ports.store import Outcome, Rejected
+from stompgate.stomp.frames import Frame, user_headers
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+_CLIENT_ID_CHARS: Final = 64
+
+Waiting = Awaitable[None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatParcel:
+    """A chat message for a room, checked but for its sender's right to send it."""
+
+    destination: Destination
+    sender: str
+    content: str
+    client_id: str | None
+
+    @property
+    def size_bytes(self) -> int:
+        """At most, in UTF-8."""
+        return len(self.content) * 4
+
+    def admission(self, peer: Peer) -> Waiting:
+        """What to wait for before it may go. Raises ``Refusal``."""
+        gate = peer.gate
+        return gate.authoriser.may_send(Identity(self.sender), self.destination) or gate.delivery.congestion_at(
+            self.destination.name
+        )
+
+    def draft(self, peer: Peer, transaction: str = "") -> Draft:
+        """The message as the store takes it, with an id and a time of now."""
+        gate, room = peer.gate, self.destination.room
+        version = gate.rooms.version_with(room, self.sender)
+        now_us = gate.clock.utc_us()
+        message_id = gate.ids.new(now_us)
+        return Draft(message_id, room, self.sender, self.content, self.client_id, now_us, version, transaction)
+
+    def go(self, peer: Peer, receipt_id: str | None) -> None:
+        """Hand it to the store. The RECEIPT follows when it is there."""
+        peer.in_flight += 1
+        peer.gate.intake.submit(self.draft(peer), lambda outcome: _stored(peer, receipt_id, outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastParcel:
+    """A message for a destination that is not stored."""
+
+    destination: Destination
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the body."""
+        return len(self.body)
+
+    def admission(self, peer: Peer) -> Waiting:
+        """What to wait for before it may go. Raises ``Refusal``."""
+        gate = peer.gate
+        return gate.authoriser.may_send(peer.identity, self.destination) or gate.delivery.congestion_at(self.destination.name)
+
+    def go(self, peer: Peer, receipt_id: str | None) -> None:
+        """Deliver it here and hand it to the relay. The RECEIPT means that it was accepted."""
+        gate = peer.gate
+        gate.delivery.broadcast(self.destination.name, gate.ids.new(gate.clock.utc_us()), self.headers, self.body)
+        peer.receipt(receipt_id)
+
+
+Parcel = ChatParcel | BroadcastParcel
+
+
+def send(peer: Peer, frame: Frame) -> Waiting:
+    """Let a SEND take effect, or keep it in its transaction."""
+    parcel = read_parcel(peer, frame)
+    receipt_id = frame.headers.get("receipt")
+    transaction = frame.headers.get("transaction")
+    if transaction is not None:
+        peer.transactions.named(transaction).hold(parcel)
+        peer.receipt(receipt_id)
+        return None
+    waiting = parcel.admission(peer)
+    if waiting is None:
+        parcel.go(peer, receipt_id)
+        return None
+    return then(waiting, lambda: parcel.go(peer, receipt_id))
+
+
+def read_parcel(peer: Peer, frame: Frame) -> Parcel:
+    """Read what a SEND carries. Raises ``Refusal`` for what could never be sent."""
+    destination = read_destination(frame.headers["destination"])
+    if destination.kind is Kind.INTAKE:
+        return _read_chat(peer, frame, destination)
+    return BroadcastParcel(destination, user_headers(frame.headers), frame.body)
+
+
+def _read_chat(peer: Peer, frame: Frame, destination: Destination) -> ChatParcel:
+    limit = peer.gate.settings.content_chars
+    incoming = read_incoming(frame.body)
+    if len(incoming.content) > limit:
+        raise Refusal(Cause.BODY_TOO_LONG, f'"content" may have {limit} characters at most.')
+    if incoming.room is not None and incoming.room != destination.room:
+        raise Refusal(Cause.BAD_BODY, '"roomUUID" must be the room of the destination.')
+    user = peer.identity.user
+    if user is not None and incoming.sender not in (None, user):
+        raise Refusal(Cause.WRONG_SENDER, '"sender" must be the user that this connection is.')
+    sender = user or incoming.sender
+    if not sender:
+        raise Refusal(Cause.IDENTITY_REQUIRED, 'The body must have "sender", since this connection has no user.')
+    return ChatParcel(destination, sender, incoming.content, _client_message_id(frame.headers))
+
+
+def _client_message_id(headers: Mapping[str, str]) -> str | None:
+    client_id = headers.get("client-message-id")
+    if client_id is None:
+        return None
+    if 0 < len(client_id) <= _CLIENT_ID_CHARS and all("!" <= character <= "~" for character in client_id):
+        return client_id
+    raise Refusal(Cause.BAD_HEADER, f"client-message-id takes 1 to {_CLIENT_ID_CHARS} visible ASCII characters.")
+
+
+def _stored(peer: Peer, receipt_id: str | None, outcome: Outcome) -> None:
+    if isinstance(outcome, Rejected):
+        peer.refuse(Refusal(outcome.cause, detail=outcome.detail), receipt_id)
+    else:
+        peer.receipt(receipt_id)
+    peer.answered()
+
+
+async def then(waiting: Awaitable[None], act: Callable[[], None]) -> None:
+    """Act when the wait is over."""
+    await waiting
+    act()
