@@ -20,6 +20,7 @@ import uvloop
 from stompgate import __version__
 from stompgate.model.causes import Cause
 from stompgate.ports.part import SetupError
+from stompgate.ports.sessions import Sessions
 
 from . import logs
 from .settings import Listen, Settings
@@ -105,6 +106,7 @@ def _fail(reason: str) -> NoReturn:
 
 async def _start(server: Server, settings: Settings, tls: ssl.SSLContext | None) -> None:
     server.chat.lease.start()
+    server.container.get(Sessions).start()
     server.ticker.start()
     server.chat.feeds.start()
     server.chat.outbox.start()

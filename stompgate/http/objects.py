@@ -5,14 +5,13 @@ Names and their order are the clients'; nothing here may be renamed or left out.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from stompgate.chat.wire import Wire
+from stompgate.chat.session_wire import SessionObject
 from stompgate.model.causes import Cause
 from stompgate.model.rooms import RoomUser
-from stompgate.model.sessions import Session
 
 
 class RoomObject(TypedDict):
@@ -40,29 +39,28 @@ class MessageObject(TypedDict):
     position: str
 
 
-class SessionObject(TypedDict):
-    userId: str
-    sessionId: str
-    serverId: str
-    serverHost: str
-    serverPort: str
-    serverUrl: str
-    connectTime: str
-    lastActiveTime: str
-
-
 class SessionsObject(TypedDict):
     currentServerId: str
     currentServerUsers: list[str]
     userDetails: dict[str, SessionObject]
     serverUsers: dict[str, list[str]]
     timestamp: str
+    presence: NotRequired[str]
 
 
 class UserSessionObject(TypedDict):
     sessionInfo: SessionObject
     isOnThisServer: bool
     serverUrl: str
+
+
+class UnknownSessionObject(TypedDict):
+    presence: str
+    isOnThisServer: bool
+
+
+class NoSessionObject(TypedDict):
+    error: str
 
 
 class StatusObject(TypedDict):
@@ -112,17 +110,3 @@ def created_room_user_object(row: RoomUser) -> RoomUserObject:
     fresh = room_user_object(row)
     fresh["room"]["chatList"] = fresh["room"]["roomUserList"] = None
     return fresh
-
-
-def session_object(session: Session, wire: Wire) -> SessionObject:
-    """Return a session as existing readers know it: texts only."""
-    return {
-        "userId": session.user,
-        "sessionId": session.id,
-        "serverId": session.server_id,
-        "serverHost": session.server_host,
-        "serverPort": str(session.server_port),
-        "serverUrl": session.server_url,
-        "connectTime": wire.timestamp(session.connected_at_us),
-        "lastActiveTime": wire.timestamp(session.last_active_at_us),
-    }

@@ -17,6 +17,12 @@ class Sessions(Part, Protocol):
     outside yet is told later. A user may have several sessions; the newest that lives stands for them.
     """
 
+    def start(self) -> None:
+        """From now on this process alone acts for the server's id: what an earlier life of it left may be cleared away.
+
+        Called at most once, after ``open`` and before any session is opened. Nothing is written outside before it.
+        """
+
     def opened(self, session: Session) -> None:
         """A session of this server began."""
 
@@ -26,8 +32,11 @@ class Sessions(Part, Protocol):
     def local_users(self) -> Sequence[str]:
         """The users connected to this server, each once, in the order of their oldest living session."""
 
-    async def session_of(self, user: str) -> Session | None:
-        """The newest living session of a user on any server. Raises ``PartDown``."""
+    async def sessions_of(self, users: Sequence[str]) -> Mapping[str, Session]:
+        """The newest living session of each of these users on any server; without those who have none. Raises ``PartDown``.
+
+        A few round trips at most, however many users there are.
+        """
 
     async def users_by_server(self) -> Mapping[str, Sequence[str]]:
-        """The users of every server that has any, by server id. Raises ``PartDown``."""
+        """The users of every server that has any, by server id, in no order. Raises ``PartDown``."""

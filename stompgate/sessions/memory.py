@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stompgate.model.sessions import Session
-from stompgate.ports.part import SetupError
+from stompgate.ports.part import Figure, SetupError
+
+from .living import Living
 
 
 class MemorySessions:
@@ -13,43 +15,40 @@ class MemorySessions:
 
     def __init__(self, server_id: str) -> None:
         self._server_id = server_id
-        self._sessions: dict[str, Session] = {}
-        self._ids_by_user: dict[str, dict[str, None]] = {}
+        self._living = Living()
 
     async def open(self) -> None:
         """Nothing is needed."""
 
+    def start(self) -> None:
+        """There was no earlier life."""
+
     async def close(self) -> None:
         """Forget everyone."""
-        self._sessions.clear()
-        self._ids_by_user.clear()
+        self._living.clear()
 
     async def ping(self) -> None:
         """Memory always works."""
 
     def opened(self, session: Session) -> None:
-        self._sessions[session.id] = session
-        self._ids_by_user.setdefault(session.user, {})[session.id] = None
+        self._living.opened(session)
 
     def closed(self, session_id: str) -> None:
-        session = self._sessions.pop(session_id, None)
-        if session is None:
-            return
-        ids = self._ids_by_user[session.user]
-        del ids[session_id]
-        if not ids:
-            del self._ids_by_user[session.user]
+        self._living.closed(session_id)
 
     def local_users(self) -> Sequence[str]:
-        return list(dict.fromkeys(session.user for session in self._sessions.values()))
+        return self._living.users()
 
-    async def session_of(self, user: str) -> Session | None:
-        ids = self._ids_by_user.get(user)
-        return self._sessions[next(reversed(ids))] if ids else None
+    async def sessions_of(self, users: Sequence[str]) -> Mapping[str, Session]:
+        found = {user: self._living.of(user) for user in users}
+        return {user: sessions[-1] for user, sessions in found.items() if sessions}
 
     async def users_by_server(self) -> Mapping[str, Sequence[str]]:
         users = self.local_users()
         return {self._server_id: users} if users else {}
+
+    def figures(self) -> Sequence[Figure]:
+        return [Figure("stompgate_sessions_living", "Sessions of this server that live.", len(self._living))]
 
 
 def from_url(url: str, *, server_id: str, **_others: object) -> MemorySessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,14 @@ from stompgate.ports.sessions import Sessions
 from stompgate.ports.store import Store
 from stompgate.relays.local import LocalHub, LocalRelay
 from stompgate.sessions.memory import MemorySessions
+from stompgate.sessions.redis_url import from_url as redis_sessions
+from stompgate.settings import Redis
 from stompgate.stores.sqlite import SqliteStore
+from stompgate.system_clock import SystemClock
 from tests.bad_relay import BadRelay, BadRelayHub
 from tests.fakes import FakeClock
 from tests.memory_store import MemoryRows, MemoryStore
+from tests.services import Services
 
 
 class StoreHome(Protocol):
@@ -103,7 +108,19 @@ def _bad_relays() -> Callable[[], Relay]:
 
 
 RELAY_GROUPS: dict[str, Callable[[], Callable[[], Relay]]] = {"local": _local_relays, "bad": _bad_relays}
-SESSIONS: dict[str, Callable[[str], Sessions]] = {"memory": MemorySessions}
+
+
+def _redis_sessions(request: pytest.FixtureRequest) -> Sessions:
+    services: Services = request.getfixturevalue("services")
+    clock = SystemClock(asyncio.get_running_loop())
+    options = Redis(tell_every_s=0.02).model_dump()
+    return redis_sessions(services.fresh_sessions_url(), server_id="server-1", clock=clock, zone=None, options=options)
+
+
+SESSIONS: dict[str, Callable[[pytest.FixtureRequest], Sessions]] = {
+    "memory": lambda request: MemorySessions("server-1"),
+    "redis": _redis_sessions,
+}
 MAILS: dict[str, Callable[[], Mail]] = {"log": LogMail}
 
 
@@ -134,8 +151,9 @@ def relay_group(request: pytest.FixtureRequest) -> Callable[[], Relay]:
 
 @pytest.fixture(params=SESSIONS)
 async def sessions(request: pytest.FixtureRequest) -> AsyncIterator[Sessions]:
-    sessions = SESSIONS[request.param]("server-1")
+    sessions = SESSIONS[request.param](request)
     await sessions.open()
+    sessions.start()
     yield sessions
     await sessions.close()
 
