@@ -120,8 +120,9 @@ def wire(
     chat = _chat(settings, container, clock, fatal)
     gate = _gate(settings, container, chat, clock, wheel, loop)
     http = _http(settings, container, chat, clock, health)
+    origins = AllowedOrigins(settings.listen.allowed_origins)
     house = House(
-        doorman=Doorman(settings.websocket.paths, AllowedOrigins(settings.listen.allowed_origins)),
+        doorman=Doorman(settings.websocket.paths, origins, portions.deflate(settings.websocket)),
         http=http,
         gateway=gate,
         flusher=Flusher(loop, wheel, portions.send_limits(settings.connections)),

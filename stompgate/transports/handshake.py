@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 import orjson
 from websockets.datastructures import Headers
@@ -16,25 +17,32 @@ from stompgate.access.origins import AllowedOrigins
 from stompgate.model.causes import Cause, Refusal
 from stompgate.stomp.versions import choose_subprotocol
 
+from .deflate import Deflate, Inflater
+
+_VERSION: Final = "13"
+
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """The answer to an upgrade request. Without ``refused`` the connection speaks WebSocket from here on; else it is closed."""
+    """The answer to an upgrade request. Without ``refused`` the connection speaks WebSocket from here on; else it is closed.
+    ``inflater`` is set where compression was agreed."""
 
     answer: bytes
     refused: Cause | None = None
+    inflater: Inflater | None = None
 
 
 class Doorman:
-    """Says who may open a WebSocket: on which paths, and from pages of which origins."""
+    """Says who may open a WebSocket: on which paths, and from pages of which origins; and whether it is compressed."""
 
-    def __init__(self, paths: Sequence[str], origins: AllowedOrigins) -> None:
+    def __init__(self, paths: Sequence[str], origins: AllowedOrigins, deflate: Deflate | None = None) -> None:
         self._paths = frozenset(paths)
         self._origins = origins
+        self._extensions = [deflate] if deflate is not None else None
 
     def answer(self, head: bytes) -> Handshake:
         """Answer the complete head of an upgrade request."""
-        protocol = ServerProtocol(select_subprotocol=_select_subprotocol)
+        protocol = ServerProtocol(select_subprotocol=_select_subprotocol, extensions=self._extensions)
         protocol.receive_data(head)
         events = protocol.events_received()
         if not (events and isinstance(events[0], Request)):
@@ -45,9 +53,10 @@ class Doorman:
         except Refusal as refusal:
             return _refusal(refusal)
         response = protocol.accept(request)
-        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            return Handshake(response.serialize())
-        return Handshake(_as_problem(response).serialize(), Cause.BAD_REQUEST)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            return Handshake(_as_problem(response, request.headers).serialize(), Cause.BAD_REQUEST)
+        inflater = next((found for found in protocol.extensions if isinstance(found, Inflater)), None)
+        return Handshake(response.serialize(), inflater=inflater)
 
     def _check(self, request: Request) -> None:
         if request.path.partition("?")[0] not in self._paths:
@@ -71,8 +80,14 @@ def refused(refusal: Refusal) -> Response:
     return Response(status, refusal.cause.code, headers, body)
 
 
-def _as_problem(response: Response) -> Response:
+def _as_problem(response: Response, asked: Headers) -> Response:
     """A refusal of the library's, with a problem document in the place of its text."""
+    versions = asked.get_all("Sec-WebSocket-Version")
+    if response.status_code == HTTPStatus.BAD_REQUEST and versions and versions != [_VERSION]:
+        # RFC 6455 section 4.2.2 point 4; the library says 400. RFC 9110 section 15.5.22 wants Upgrade beside 426.
+        response.status_code, response.reason_phrase = HTTPStatus.UPGRADE_REQUIRED.value, HTTPStatus.UPGRADE_REQUIRED.phrase
+        response.headers["Upgrade"] = "websocket"
+        response.headers["Sec-WebSocket-Version"] = _VERSION
     explanation = (response.body or b"").decode("utf-8", "replace").strip().partition("\n")[0]
     problem = {**Refusal(Cause.BAD_REQUEST, explanation).problem(), "status": response.status_code}
     response.body = orjson.dumps(problem)

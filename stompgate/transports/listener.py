@@ -141,7 +141,7 @@ class Doorkeeper(asyncio.Protocol):
             self._end(handshake.answer, handshake.refused)
             return
         transport.write(handshake.answer)
-        link = WebSocketLink(transport, house.flusher, house.websocket_limits, house.gateway.attach)
+        link = WebSocketLink(transport, house.flusher, house.websocket_limits, house.gateway.attach, handshake.inflater)
         transport.set_protocol(link)
         if len(received) > head_bytes:
             link.data_received(received[head_bytes:])

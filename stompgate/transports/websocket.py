@@ -1,7 +1,7 @@
 """STOMP over WebSocket: one connection after its handshake (RFC 6455).
 
 Frames come in through the sans-I/O protocol of the ``websockets`` library. Data frames go out as prebuilt bytes beside
-it, which is sound as long as it is open, sends no fragments, and its own bytes (pong, close) go through the same outbox.
+it, which is sound as long as it is open, sends no fragments, and its close goes through the same outbox.
 A WebSocket message is not put together here: the STOMP parser takes any cutting.
 """
 
@@ -18,42 +18,35 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol as FrameProtocol
 from websockets.protocol import Side, State
 
-from stompgate.gateway.link import Link
+from stompgate.gateway.link import Framing, Link
 from stompgate.model.causes import Cause, Refusal
 from stompgate.timing.wheel import Entry
 
+from .deflate import CompressedTooEarly, Inflater, InflatesTooMuch
+from .framing import FRAMING
 from .outbox import Flusher, Outbox
 
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _ABNORMAL: Final = 1006  # says that no close frame came; it cannot be sent (RFC 6455 section 7.4.1)
 _NORMAL: Final = 1000
-
-
-class WebSocketFraming:
-    """A frame as one unmasked WebSocket message: text where it is UTF-8, else binary (RFC 6455 section 5.2)."""
-
-    __slots__ = ()
-
-    def wrap(self, frame: bytes, *, is_text: bool) -> bytes:
-        """Return the WebSocket message."""
-        first = 0x81 if is_text else 0x82
-        length = len(frame)
-        if length < 126:
-            return bytes((first, length)) + frame
-        if length < 65536:
-            return bytes((first, 126, length >> 8, length & 0xFF)) + frame
-        return bytes((first, 127)) + length.to_bytes(8, "big") + frame
-
-
-FRAMING: Final = WebSocketFraming()
+_PONG: Final = 0x8A
+_NOTHING: Final = memoryview(b"")
+_PIECE_BYTES: Final = 4096
+"""What is parsed in one go: 680 WebSocket frames at most, which is 3 ms. A read brings up to 256 KiB."""
 
 
 class _Frames(FrameProtocol):
-    """The library's protocol with what it leaves to its user: text is checked, and CLOSE may come between fragments."""
+    """The library's protocol with what it leaves to its user: text is checked, and CLOSE may come between fragments.
+
+    A PING is an event only: its PONG takes its place among the answers to what came before it.
+    """
 
     _decoder: codecs.IncrementalDecoder | None = None
 
     def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PING:
+            self.events.append(frame)
+            return
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None  # RFC 6455 section 5.5.1: a close may come within a fragmented message
         elif frame.opcode is Opcode.TEXT:
@@ -72,11 +65,12 @@ class _Frames(FrameProtocol):
 @dataclass(frozen=True, slots=True)
 class WebSocketLimits:
     """``frame_bytes``: of one WebSocket frame; ``stranger_frame_bytes``: until the peer has said who it is; ``close_s``: how
-    long a peer may take to answer a close."""
+    long a peer may take to answer a close; ``frames_per_turn``: WebSocket frames taken before others have their turn."""
 
     frame_bytes: int = 1024 * 1024
     stranger_frame_bytes: int = 64 * 1024
     close_s: float = 5.0
+    frames_per_turn: int = 64
 
 
 class Receiver(Protocol):
@@ -92,42 +86,75 @@ class Receiver(Protocol):
         """The connection is gone. Called once, last."""
 
 
+class MessageReceiver(Receiver, Protocol):
+    """A receiver for which the cutting into WebSocket messages means something. STOMP's has no ``message_ended``."""
+
+    def message_ended(self, *, is_text: bool) -> None:
+        """What came by ``receive_bytes`` since the last end was one WebSocket message."""
+
+
 class WebSocketLink(asyncio.Protocol):
     """The gateway's ``Link`` for one WebSocket. ``attach`` makes the peer that takes what comes in."""
 
     transport: Final = "websocket"
-    framing = FRAMING
-
-    __slots__ = ("_closing", "_flusher", "_frames", "_is_lost", "_limits", "_peer", "_transport", "last_received_s", "outbox")
+    __slots__ = (
+        "_closing",
+        "_flusher",
+        "_frames",
+        "_inflater",
+        "_is_lost",
+        "_is_paused",
+        "_is_text",
+        "_limits",
+        "_message_ended",
+        "_peer",
+        "_transport",
+        "_turn",
+        "_unread",
+        "framing",
+        "last_received_s",
+        "outbox",
+    )
 
     def __init__(
-        self, transport: asyncio.Transport, flusher: Flusher, limits: WebSocketLimits, attach: Callable[[Link], Receiver]
+        self,
+        transport: asyncio.Transport,
+        flusher: Flusher,
+        limits: WebSocketLimits,
+        attach: Callable[[Link], Receiver],
+        inflater: Inflater | None = None,
     ) -> None:
         self._transport = transport
         self._flusher = flusher
         self._limits = limits
+        self._inflater = inflater
         self._closing: Entry | None = None
         self._is_lost = False
+        self._is_paused = False  # by the peer
+        self._is_text = False
+        self._unread = _NOTHING  # while there is any, the transport is not read
+        self._turn: asyncio.Handle | None = None
         self._frames = _Frames(Side.SERVER, max_size=(None, limits.stranger_frame_bytes))
+        if inflater is not None:
+            self._frames.extensions = [inflater]
+        self.framing: Framing = FRAMING  # also with compression, until the peer has said who it is
         self.outbox = Outbox(flusher, transport, self._too_slow)
         self.last_received_s = flusher.now_s()
         self._peer = attach(self)
+        self._message_ended: Callable[..., None] | None = getattr(self._peer, "message_ended", None)
 
     # asyncio's side
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
         self.last_received_s = self._flusher.now_s()
-        frames = self._frames
-        was_open = frames.state is State.OPEN
-        frames.receive_data(data)
-        for event in frames.events_received():
-            if was_open and isinstance(event, Frame) and event.opcode in _DATA:
-                self._peer.receive_bytes(bytes(event.data))
-        if frames.state is not State.OPEN and was_open:
-            self._ended_by_peer()
-        elif frames.writes:
-            self._send_own()
+        if len(data) <= _PIECE_BYTES and not self._unread:
+            self._receive(data)
+            return
+        # TLS may hand over more although reading is paused.
+        self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+        if self._turn is None and not self._is_paused:
+            self._go_on()
 
     def eof_received(self) -> None:
         """The peer sends no more; the transport closes itself."""
@@ -135,6 +162,10 @@ class WebSocketLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         """The socket is gone."""
         self._is_lost = True
+        self._unread = _NOTHING
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         self.outbox.end()
         if self._closing is not None:
             self._closing.cancel()
@@ -162,18 +193,21 @@ class WebSocketLink(asyncio.Protocol):
         self._send_own()
 
     def admit(self) -> None:
-        """Take larger WebSocket frames from now on."""
+        """Take larger WebSocket frames from now on, and compress where that was agreed."""
         self._frames.max_fragment_size = self._limits.frame_bytes
+        if self._inflater is not None:
+            self._inflater.admit()
+            self.framing = self._inflater.framing
 
     def pause_reading(self) -> None:
         """Take no more bytes for now."""
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._is_paused = True
+        self._read_or_not()
 
     def resume_reading(self) -> None:
-        """Take bytes again."""
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        """Take bytes again, first those that are here."""
+        self._is_paused = False
+        self._read_or_not()
 
     def describe(self) -> str:
         """The remote address, for the log."""
@@ -182,10 +216,58 @@ class WebSocketLink(asyncio.Protocol):
 
     # Between the two
 
+    def _receive(self, data: bytes | memoryview) -> int:
+        """Take bytes; return how many WebSocket frames they completed."""
+        frames, ended = self._frames, self._message_ended
+        was_open = frames.state is State.OPEN
+        frames.receive_data(data)  # type: ignore[arg-type]  # a bytearray takes them, and views too
+        events = frames.events_received()
+        for event in events:
+            assert isinstance(event, Frame)
+            if event.opcode in _DATA:
+                if was_open:
+                    self._peer.receive_bytes(bytes(event.data))
+                    if ended is not None:
+                        self._is_text = event.opcode is Opcode.TEXT or (event.opcode is Opcode.CONT and self._is_text)
+                        if event.fin:
+                            ended(is_text=self._is_text)
+            elif event.opcode is Opcode.PING:
+                self.outbox.offer(bytes((_PONG, len(event.data))) + event.data)
+        if frames.state is not State.OPEN and was_open:
+            self._ended_by_peer()
+        elif frames.writes:
+            self._send_own()
+        return len(events)
+
+    def _go_on(self) -> None:
+        """Take what lies unread until it is others' turn: a read full of tiny frames would hold them up for 0.2 s."""
+        self._turn = None
+        left = self._limits.frames_per_turn
+        while self._unread and left > 0 and not self._is_paused:
+            piece = self._unread[:_PIECE_BYTES]
+            self._unread = self._unread[_PIECE_BYTES:] or _NOTHING  # an empty view keeps the whole read in memory
+            left -= self._receive(piece)
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        """Read from the transport if the peer takes what comes and everything that came is taken."""
+        if self._is_lost or self._transport.is_closing():
+            return
+        if self._is_paused or self._unread:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+        if self._unread and not self._is_paused and self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._go_on)
+
     def _ended_by_peer(self) -> None:
         """The peer sent a close frame, or something that is no WebSocket."""
         error = self._frames.parser_exc
-        if isinstance(error, PayloadTooBig):
+        if isinstance(error, CompressedTooEarly):
+            self._peer.fail(Refusal(Cause.BROKEN_WEBSOCKET, "Nothing may be compressed before CONNECTED was received."))
+        elif isinstance(error, InflatesTooMuch):
+            self._peer.fail(Refusal(Cause.FRAME_TOO_LARGE, "A message is compressed more than this server takes."))
+        elif isinstance(error, PayloadTooBig):
             self._peer.fail(Refusal(Cause.FRAME_TOO_LARGE, "A WebSocket frame is larger than this server takes."))
         elif isinstance(error, UnicodeDecodeError):
             self._peer.fail(Refusal(Cause.NOT_UTF8))

@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.framing import FRAMING
 from stompgate.transports.outbox import Flusher, Outbox, OutboxLimits
 from stompgate.transports.ticker import Ticker
-from stompgate.transports.websocket import FRAMING
 from tests.fakes import FakeClock
 
 
