@@ -12,10 +12,15 @@ import pytest
 NODE_FOLDER = Path(__file__).parent / "node"
 
 
+def find_program(*names: str) -> str | None:
+    """Return the path of the first of these programs, looked for also where servers are put, which PATH may leave out."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
 def require_program(*names: str) -> str:
-    """Return the path of the first of these programs that is in PATH."""
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    return found or left_out(f"{' or '.join(names)} is not in PATH")
+    """Return the path of the first of these programs."""
+    return find_program(*names) or left_out(f"{' or '.join(names)} is not in PATH")
 
 
 def require_node_package(name: str) -> Path:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from tests.requirements import find_program
+
 from .kept import kept_port
 from .service import NotInstalled, NotStarted
 
@@ -127,7 +129,7 @@ def listener_port(folder: Path, number: int) -> int:
 
 def _java(options: tuple[str, ...]) -> list[str]:
     """The start of a command that runs a class of Kafka."""
-    found = shutil.which("java")
+    found = find_program("java")
     if found is None:
         raise NotInstalled("java is not installed; on Debian the package openjdk-17-jre-headless brings it")
     jars = sorted(JARS.glob("*.jar"))

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import pymysql
 
+from tests.requirements import find_program
+
 from .kept import kept_port, kept_secret
 from .service import NotInstalled, NotStarted
 
@@ -166,8 +168,7 @@ def _is_user(name: str) -> bool:
 
 
 def _program(name: str) -> str:
-    """Its path. Debian puts servers where a plain user's PATH doesn't look."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    found = find_program(name)
     if found is None:
         raise NotInstalled(f"{name} is not installed; on Debian the package mariadb-server brings it")
     return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+from tests.requirements import find_program
 
 from .kept import kept_port
 from .service import NotInstalled
@@ -50,7 +51,7 @@ class Redis:
 
 
 def _program() -> str:
-    found = shutil.which("redis-server")
+    found = find_program("redis-server")
     if found is None:
         raise NotInstalled("redis-server is not installed; on Debian the package redis-server brings it")
     return found

@@ -12,6 +12,7 @@ from tests.requirements import left_out
 
 from .kafka import Kafka
 from .mariadb import MariaDB
+from .nginx import Nginx
 from .redis import Redis
 from .service import NotInstalled, Program, Service
 
@@ -83,6 +84,11 @@ def start_redis(folder: Path) -> AbstractContextManager[Service]:
 def start_kafka(folder: Path, proxies: tuple[int, ...] = ()) -> AbstractContextManager[Service]:
     """A Kafka of one's own, for a ``with``; data in ``folder``. ``proxies``: see ``Kafka``."""
     return _own(Kafka(folder, proxies=proxies))
+
+
+def start_nginx(folder: Path, *server_ports: int) -> AbstractContextManager[Service]:
+    """An nginx in front of servers on these ports, for a ``with``, with the file that ``deploy`` gives it."""
+    return _own(Nginx(folder, server_ports))
 
 
 @contextmanager
