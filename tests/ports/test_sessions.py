@@ -21,9 +21,7 @@ async def shows(sessions: Sessions, expected: Mapping[str, Session], users: Sequ
 
     async def agrees() -> bool:
         by_server = {server: sorted(names) for server, names in (await sessions.users_by_server()).items()}
-        return await sessions.sessions_of(users) == expected and by_server == (
-            {"server-1": sorted(expected)} if expected else {}
-        )
+        return await sessions.sessions_of(users) == expected and by_server == everyone
 
     await until(agrees, f"{expected} is shown")
 
