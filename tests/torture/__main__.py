@@ -1,36 +1,63 @@
-"""``python -m tests.torture --kills 100 --drops 1000 --seed 1``: exits 1 if anything was lost, doubled or out of order."""
+"""``python -m tests.torture --minutes 2 --seed 1``: exits 1 if anything was lost, doubled, out of order, or did not recover."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 
 import click
+import uvloop
 
+from .cluster import keep_evidence
 from .run import Plan, run
 
 
 @click.command()
-@click.option("--kills", default=100, show_default=True, help="How often the daemon is killed with -9.")
-@click.option("--drops", default=0, show_default=True, help="How often a receiver's connection is cut.")
-@click.option("--rooms", default=3, show_default=True)
-@click.option("--every-ms", default=5.0, show_default=True, help="Milliseconds between the messages of a sender.")
+@click.option("--minutes", default=2.0, show_default=True, help="How long there are troubles.")
 @click.option("--seed", default=1, show_default=True)
-def main(kills: int, drops: int, rooms: int, every_ms: float, seed: int) -> None:
-    """Torture one server with SQLite, and say what became of every message."""
-    plan = Plan(seed=seed, kills=kills, drops=drops, rooms=rooms, every_s=every_ms / 1000)
-    with tempfile.TemporaryDirectory() as folder:
-        record, wrong = asyncio.run(run(plan, Path(folder), click.echo))
-    receipted = sum(len(room.receipted) for room in record.rooms.values())
-    seen = sum(len(each) for room in record.rooms.values() for each in room.seen.values())
-    click.echo(
-        f"seed {seed}: {record.kills} kills, {record.drops} drops, {receipted} messages RECEIPTed, {record.resent} sent again, "
-        f"{seen} deliveries, {record.recoveries} recoveries, {len(wrong)} complaints"
+@click.option("--servers", default=2, show_default=True)
+@click.option("--store", type=click.Choice(["mysql", "sqlite"]), default="mysql", show_default=True, help="sqlite: one server.")
+@click.option("--rooms", default=6, show_default=True)
+@click.option("--every-ms", default=150.0, show_default=True, help="Milliseconds between the messages of a sender.")
+@click.option("--trouble-every-s", default=1.0, show_default=True, help="Seconds between troubles.")
+@click.option("--drop-every-s", default=0.5, show_default=True, help="Seconds between dropped clients.")
+@click.option("--evidence", type=click.Path(path_type=Path), help="A folder for the record and the servers' logs.")
+def main(
+    minutes: float,
+    seed: int,
+    servers: int,
+    store: str,
+    rooms: int,
+    every_ms: float,
+    trouble_every_s: float,
+    drop_every_s: float,
+    evidence: Path | None,
+) -> None:
+    """Torture servers, with all that stands behind them, and say what became of every message."""
+    plan = Plan(
+        seed=seed,
+        minutes=minutes,
+        servers=servers if store == "mysql" else 0,
+        rooms=rooms,
+        send_every_s=every_ms / 1000,
+        trouble_every_s=trouble_every_s,
+        drop_every_s=drop_every_s,
     )
-    for sentence in wrong:
-        click.echo(f"WRONG: {sentence}", err=True)
-    raise SystemExit(1 if wrong else 0)
+    folder = Path(tempfile.mkdtemp(prefix="stompgate-torture-"))
+    folder.chmod(0o711)  # MariaDB may run as a user of its own, who has to get there
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            record = runner.run(run(plan, folder, click.echo))
+        click.echo(f"seed {seed}, {minutes:g} minutes: {record.figures()}")
+        for sentence in record.complaints:
+            click.echo(f"WRONG: {sentence}", err=True)
+    finally:
+        if evidence is not None:
+            keep_evidence(folder, evidence)
+        shutil.rmtree(folder)
+    raise SystemExit(1 if record.complaints else 0)
 
 
 main()

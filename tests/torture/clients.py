@@ -1,12 +1,17 @@
-"""Clients that go on whatever happens to their connection: a sender that sends again, a receiver that comes back."""
+"""Clients that go on whatever happens to their connection: a sender that sends again, a receiver that comes back.
+
+Each connection goes to a server at random, through that server's door. They trust no connection for long: one that is
+silent is given up for another.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import OrderedDict
-from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -15,63 +20,100 @@ from websockets.exceptions import WebSocketException
 from stompgate.stomp.frames import Frame
 from tests.wire_client import WireClient, connected
 
-from .record import Record, RoomRecord
+from .record import Chain, Record, RoomRecord, Seen, Sent
 
-GONE = (WebSocketException, OSError, TimeoutError, AssertionError)
-"""How a connection ends when its server is killed; AssertionError: an ERROR instead of what was expected."""
+GONE = (WebSocketException, OSError, TimeoutError, EOFError, AssertionError)
+"""How a connection ends when its server is killed. AssertionError: an ERROR in place of CONNECTED."""
 
-_BACK_OFF_S = 0.05
+_TO_BE_EXPECTED = frozenset(
+    {"server-stopping", "store-unavailable", "outcome-unknown", "overloaded", "slow-consumer", "heartbeat-lost", "no-such-room"}
+)
+_BACK_OFF_S = (0.05, 0.5)
+_PATIENCE_S = (3.0, 9.0)
+_DIAL_S = 5.0
 _WINDOW = 16
+_BURST = 12
+
+
+class Refused(Exception):
+    """An ERROR came. The connection is of no more use."""
+
+
+class Over(Exception):
+    """The room is gone: nothing more is to be done."""
 
 
 class Client:
-    """One user with one connection at a time."""
+    """One device of a user, with one connection at a time. ``cut`` drops it without a word."""
 
-    def __init__(self, url: str, user: str) -> None:
-        self._url = url
-        self._user = user
+    def __init__(self, doors: Sequence[str], who: str, room: RoomRecord, record: Record, chance: random.Random) -> None:
+        self._doors = doors
+        self.who = who
+        self.room = room
+        self._record = record
+        self._chance = chance
         self.cut = asyncio.Event()
 
-    def dial(self) -> AbstractAsyncContextManager[WireClient]:
-        """A new connection."""
-        return connected(self._url, self._user)
+    @property
+    def user(self) -> str:
+        """Whose device it is."""
+        return self.who.partition("/")[0]
 
     async def go_on(self) -> None:
-        """Live until cancelled, over any number of connections."""
+        """Live until cancelled or the room is gone, over any number of connections."""
         while True:
             try:
-                async with self.dial() as client:
-                    await self._until_cut(self.live(client))
-            except GONE:
-                await asyncio.sleep(_BACK_OFF_S)
+                async with self._dial() as client:
+                    self.cut.clear()
+                    await first_of(self.live(client), self._wait_for_cut())
+            except Over:
+                return
+            except (Refused, *GONE):
+                self._record.counts["connections ended"] += 1
+                await asyncio.sleep(self._chance.uniform(*_BACK_OFF_S))
 
     async def live(self, client: WireClient) -> None:
         """What to do on one connection."""
         raise AssertionError("a client without a life")
 
-    async def _until_cut(self, life: Coroutine[Any, Any, None]) -> None:
-        self.cut.clear()
-        tasks: set[asyncio.Task[Any]] = {asyncio.create_task(life), asyncio.create_task(self.cut.wait())}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    async def next_frame(self, client: WireClient) -> Frame:
+        """The next frame that is no ERROR."""
+        async with asyncio.timeout(self._chance.uniform(*_PATIENCE_S)):
+            frame = await client.frame()
+        if frame.command != "ERROR":
+            return frame
+        code = frame.headers["code"]
+        self._record.refused(self.room, self.who, code)
+        if code not in _TO_BE_EXPECTED:
+            self._record.complain(f"{self.room.uuid}: {self.who} was told {code}: {frame.body.decode()}")
+        if code == "no-such-room":
+            raise Over
+        raise Refused(code)
+
+    async def _wait_for_cut(self) -> None:
+        await self.cut.wait()
+
+    @asynccontextmanager
+    async def _dial(self) -> AsyncIterator[WireClient]:
+        async with asyncio.timeout(_DIAL_S) as patience, connected(self._chance.choice(self._doors), self.user) as client:
+            patience.reschedule(None)
+            try:
+                yield client
+            finally:
+                client.socket.transport.abort()
 
 
 class Sender(Client):
     """Sends numbered messages; what was not RECEIPTed is sent again, in order, with the same client-message-id."""
 
-    def __init__(self, url: str, user: str, room: str, record: Record, every_s: float) -> None:
-        super().__init__(url, user)
-        self._room = room
-        self._record = record
+    def __init__(
+        self, doors: Sequence[str], who: str, room: RoomRecord, record: Record, chance: random.Random, every_s: float
+    ) -> None:
+        super().__init__(doors, who, room, record, chance)
         self._every_s = every_s
-        self._unanswered: OrderedDict[str, bytes] = OrderedDict()
+        self._unanswered: OrderedDict[str, Sent] = OrderedDict()
         self._number = 0
+        self._life = 0
         self.is_sending = True
 
     @property
@@ -79,86 +121,82 @@ class Sender(Client):
         """Whether nothing waits for a RECEIPT."""
         return not self._unanswered
 
+    def say(self) -> str:
+        """One more message, to be sent with those that are sent again or by the next turn. Returns what it says."""
+        self._number += 1
+        content = f"{self.who}.{self._number}"
+        self._unanswered[content] = Sent(content, self._life, time.monotonic(), times=0)
+        return content
+
     async def live(self, client: WireClient) -> None:
         """Send again what is owed, then go on."""
-        self._record.resent += len(self._unanswered)
-        for number, body in list(self._unanswered.items()):
-            await self._send(client, number, body)
-        await asyncio.gather(self._write(client), self._read(client))
+        self._life += 1
+        for sent in list(self._unanswered.values()):
+            sent.times += sent.times == 0 and sent.life != self._life  # as good as sent before: its order is not promised
+            await self._send(client, sent)
+        await first_of(self._write(client), self._read(client))
 
     async def _write(self, client: WireClient) -> None:
         while True:
-            if self.is_sending and len(self._unanswered) < _WINDOW:
-                self._number += 1
-                content = f"{self._user}:{self._number}"
-                number = str(self._number)
-                self._unanswered[number] = orjson.dumps({"content": content})
-                await self._send(client, number, self._unanswered[number])
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self._chance.uniform(0.5, 1.5) * self._every_s)
+            burst = _BURST if self._chance.random() < 0.02 else 1
+            for _ in range(burst):
+                if self.is_sending and len(self._unanswered) < _WINDOW:
+                    self.say()
+            for sent in [sent for sent in self._unanswered.values() if sent.times == 0]:
+                await self._send(client, sent)
 
     async def _read(self, client: WireClient) -> None:
         while True:
-            receipt = await client.expect("RECEIPT")
-            number = receipt.headers["receipt-id"]
-            if self._unanswered.pop(number, None) is not None:
-                self._record.rooms[self._room].receipted.append(f"{self._user}:{number}")
+            if not self._unanswered:
+                await asyncio.sleep(self._every_s / 2)
+                continue
+            receipt = await self.next_frame(client)
+            sent = self._unanswered.pop(receipt.headers["receipt-id"], None)
+            if sent is not None:
+                self._record.receipted(self.room, sent)
 
-    async def _send(self, client: WireClient, number: str, body: bytes) -> None:
-        headers = {"destination": f"/pub/room/{self._room}/message", "receipt": number, "client-message-id": number}
-        await client.send_frames(Frame("SEND", headers, body))
+    async def _send(self, client: WireClient, sent: Sent) -> None:
+        sent.times += 1
+        self._record.sent(self.room, sent)
+        headers = {
+            "destination": f"/pub/room/{self.room.uuid}/message",
+            "receipt": sent.content,
+            "client-message-id": sent.content,
+        }
+        await client.send_frames(Frame("SEND", headers, orjson.dumps({"content": sent.content})))
 
 
 class Receiver(Client):
     """Takes a room's messages, and comes back with the last position it knows."""
 
-    def __init__(self, url: str, user: str, room: str, name: str, record: Record) -> None:
-        super().__init__(url, user)
-        self._room = room
-        self._record = record
-        self._of_room: RoomRecord = record.rooms[room]
-        self._seen = self._of_room.seen.setdefault(name, [])
-        self._since: str | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether it has subscribed at least once."""
-        return self._since is not None
-
-    @property
-    def is_up_to_date(self) -> bool:
-        """Whether it has seen everything that was RECEIPTed."""
-        seen = {content for _, content in self._seen}
-        return seen.issuperset(self._of_room.receipted)
+    def __init__(self, doors: Sequence[str], who: str, room: RoomRecord, record: Record, chance: random.Random) -> None:
+        super().__init__(doors, who, room, record, chance)
+        self.chain = Chain(record, room, who)
 
     async def live(self, client: WireClient) -> None:
         """Subscribe, then take what comes."""
-        headers = {"since": self._since} if self._since is not None else {}
-        subscribe = {"destination": f"/sub/chat/room/{self._room}", "id": "s", "receipt": "s", **headers}
+        headers = {"since": self.chain.position} if self.chain.position is not None else {}
+        subscribe = {"destination": f"/sub/chat/room/{self.room.uuid}", "id": "s", "receipt": "s", **headers}
+        self.chain.begins()
         await client.send_frames(Frame("SUBSCRIBE", subscribe))
         while True:
-            frame = await client.frame()
+            frame = await self.next_frame(client)
             if frame.command == "MESSAGE":
-                self._take(frame)
+                body = orjson.loads(frame.body)
+                self.chain.given(Seen(body["seq"], body["content"], frame.headers["position"]))
             else:
-                assert frame.command == "RECEIPT", frame
-                self._begun(frame)
-
-    def _take(self, frame: Frame) -> None:
-        body = orjson.loads(frame.body)
-        self._seen.append((body["seq"], body["content"]))
-        self._since = frame.headers["position"]
-
-    def _begun(self, receipt: Frame) -> None:
-        if self._since is not None:
-            self._record.recoveries += 1
-            self._record.unrecovered += receipt.headers["recovered"] != "true"
-        else:
-            self._since = receipt.headers["position"]
+                self.chain.begun(frame.headers.get("recovered"), frame.headers["position"])
 
 
-async def drop_at_random(clients: list[Receiver], record: Record, times: int, chance: random.Random) -> None:
-    """Cut the connection of one receiver after the other, without a word, so many times in all."""
-    for _ in range(times):
-        chance.choice(clients).cut.set()
-        record.drops += 1
-        await asyncio.sleep(chance.uniform(0.0, 0.05))
+async def first_of(*lives: Coroutine[Any, Any, None]) -> None:
+    """Live all of them until one ends; its end is theirs."""
+    tasks = [asyncio.create_task(life) for life in lives]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,168 @@
+"""The end of a run: all troubles are over, and everything must come right by itself, without anyone restarting anything.
+
+What does not is a complaint; the next thing is looked at all the same, since each may say something about the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import httpx
+
+from .clients import Receiver
+from .cluster import Cluster
+from .crowd import Crowd, Party
+from .record import Record
+
+_SETTLE_S = 60.0
+_LAST_WORD_S = 15.0
+"""Less than the time between two comparisons with the store: it must come by the relay."""
+
+_POLL_S = 0.1
+_ASK_S = 30.0
+_FAR_BACK = 5_000
+"""So many messages may lie between a probe's position and the end: within what a returning client is given."""
+
+History = list[tuple[int, str]]
+
+
+async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Random) -> None:
+    """Wait until everything has come right, then compare all with what is stored. What is wrong is in the record."""
+    record.note("END")
+    senders = [sender for party in crowd.parties for sender in party.senders]
+    for sender in senders:
+        sender.is_sending = False
+    await _until(record, "every server is ready", _SETTLE_S, lambda: _unready(cluster))
+    await _until(
+        record, "every SEND is RECEIPTed", _SETTLE_S, lambda: _names([s.who for s in senders if not s.has_all_receipts])
+    )
+    await _until(record, "the outbox is empty", _SETTLE_S, lambda: _owed(cluster))
+    probes = [_probe(party, door, n, record, chance) for party in crowd.parties for n, door in enumerate(cluster.doors, 1)]
+    tasks = [asyncio.create_task(probe.go_on(), name=probe.who) for _, probe in probes]
+    try:
+        await _until(record, "every receiver has all", _SETTLE_S, lambda: _behind(cluster, crowd, probes))
+        for sender in senders:
+            sender.is_sending = True
+            sender.say()
+            sender.is_sending = False
+        await _until(
+            record,
+            "every last word is RECEIPTed",
+            _LAST_WORD_S,
+            lambda: _names([s.who for s in senders if not s.has_all_receipts]),
+        )
+        await _until(record, "every receiver has the last word", _LAST_WORD_S, lambda: _behind(cluster, crowd, probes))
+        await _until(record, "everyone is seen as connected", _SETTLE_S, lambda: _unseen(cluster, crowd))
+        await _until(record, "the outbox is empty again", _SETTLE_S, lambda: _owed(cluster))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await _judge(cluster, record)
+
+
+async def _judge(cluster: Cluster, record: Record) -> None:
+    """Each room's history by each server: the same, and with all that it must have. A room that is gone has none."""
+    for room in record.rooms.values():
+        told = [await _history(member.url, room.uuid) for member in cluster.members]
+        if any(history != told[0] for history in told):
+            record.complain(f"{room.uuid}: servers tell different histories")
+        for history in told:
+            if room.gone_s is not None:
+                if history is not None:
+                    record.complain(f"{room.uuid}: its removal was answered, and it still has a history")
+            elif history is None:
+                record.complain(f"{room.uuid}: nobody deleted it, and it has no history")
+            else:
+                record.judge(room, history)
+
+
+def _probe(party: Party, door: str, number: int, record: Record, chance: random.Random) -> tuple[Party, Receiver]:
+    """A new device on one server that comes back from anywhere in the room's past."""
+    room = party.room
+    probe = Receiver([door], f"{party.buyer}/probe{number}", room, record, chance)
+    if room.by_seq:
+        probe.chain.came_from(room.by_seq[chance.choice([seq for seq in room.by_seq if seq > room.last_seen - _FAR_BACK])])
+    return party, probe
+
+
+# What is still wrong, as a sentence; "" if nothing is
+
+
+async def _unready(cluster: Cluster) -> str:
+    said = await cluster.healthy()
+    return "; ".join(f"{name}: {text}" for name, text in said.items() if text)
+
+
+async def _names(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+async def _owed(cluster: Cluster) -> str:
+    owed = await asyncio.to_thread(cluster.owed)
+    return f"{owed} rows are owed" if owed else ""
+
+
+async def _behind(cluster: Cluster, crowd: Crowd, probes: Sequence[tuple[Party, Receiver]]) -> str:
+    behind: list[str] = []
+    for party in crowd.parties:
+        newest = await _last_seq(cluster.members[0].url, party.room.uuid, party.buyer)
+        receivers = [*party.receivers, *(probe for of, probe in probes if of is party)]
+        behind += [
+            f"{receiver.who} has {receiver.chain.last_seq} of {newest}"
+            for receiver in receivers
+            if not receiver.chain.has_begun or receiver.chain.last_seq != newest
+        ]
+    return ", ".join(behind)
+
+
+async def _unseen(cluster: Cluster, crowd: Crowd) -> str:
+    expected = sorted({client.user for party in crowd.parties for client in party.clients})
+    wrong: list[str] = []
+    async with httpx.AsyncClient(trust_env=False, timeout=_ASK_S) as http:
+        for member in cluster.members:
+            answer = await http.get(f"{member.url}/chat/debug/sessions")
+            body = answer.json()
+            seen = sorted({user for users in body.get("serverUsers", {}).values() for user in users})
+            if seen != expected:
+                wrong.append(f"{member.name} misses {set(expected) - set(seen)} and has too many: {set(seen) - set(expected)}")
+    return "; ".join(wrong)
+
+
+async def _last_seq(url: str, room: str, user: str) -> int:
+    async with httpx.AsyncClient(trust_env=False, timeout=_ASK_S) as http:
+        answer = await http.get(f"{url}/chat/room/{room}", params={"limit": 1}, headers={"X-Auth-User": user})
+    entries = answer.json() if answer.status_code == 200 else []
+    return int(entries[-1]["seq"]) if entries else 0
+
+
+async def _history(url: str, room: str) -> History | None:
+    """The whole history, as its reader of that room may read it; None if there is no such room."""
+    async with httpx.AsyncClient(trust_env=False, timeout=_ASK_S) as http:
+        users = await http.get(f"{url}/room/rooms")
+        readers = [row["user"] for row in users.json() if row["room"]["roomUUID"] == room]
+        if not readers:
+            return None
+        answer = await http.get(f"{url}/chat/room/{room}", headers={"X-Auth-User": readers[0]})
+    if answer.status_code == 404:
+        return None
+    answer.raise_for_status()
+    return [(entry["seq"], entry["content"]) for entry in answer.json()]
+
+
+async def _until(record: Record, what: str, seconds: float, still_wrong: Callable[[], Awaitable[str]]) -> None:
+    """Wait until nothing is wrong any more. If that takes too long, it is a complaint."""
+    loop = asyncio.get_running_loop()
+    began_s, wrong = loop.time(), "nobody knows"
+    while loop.time() < began_s + seconds:
+        try:
+            wrong = await still_wrong()
+        except (httpx.HTTPError, OSError) as error:
+            wrong = repr(error)
+        if not wrong:
+            record.note(f"{what}, after {loop.time() - began_s:.1f} s")
+            return
+        await asyncio.sleep(_POLL_S)
+    record.complain(f"not within {seconds:g} s: {what}; {wrong}")
