@@ -41,6 +41,7 @@ class Peer:
 
     __slots__ = (
         "_deadline",
+        "_dismissing",
         "_failing",
         "_heart_beats",
         "_holding",
@@ -81,11 +82,12 @@ class Peer:
         self._holds = False  # nothing is pulled
         self._holding: asyncio.Task[None] | None = None
         self._failing: asyncio.Task[None] | None = None
+        self._dismissing: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._heart_beats: HeartBeats | None = None
         self._transactions: Transactions[Held] | None = None
         first_frame_s = self.opened_s + gate.settings.first_frame_s
-        # Of the first frame; after DISCONNECT, of the client's close.
+        # Of the first frame; after DISCONNECT, of the client's close; when dismissed, of the store's answers.
         self._deadline: Entry | None = gate.wheel.schedule(first_frame_s, self._first_frame_late)
         gate.peers.add(self)
         gate.counters.opened[link.transport] += 1
@@ -222,6 +224,29 @@ class Peer:
     async def _fail_after(self, waiting: Awaitable[None], refusal: Refusal, receipt_id: str | None) -> None:
         await waiting
         self.fail(refusal, receipt_id)
+
+    def dismiss(self, cause: Cause, answers_s: float) -> None:
+        """Close without ERROR, but after the answers to the frames taken so far, or ``answers_s`` from now. No more are taken."""
+        self._parser.discard()
+        if self._waits_for() is None:
+            self.close(cause)
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        close_at_s = self.gate.clock.monotonic() + answers_s
+        self._deadline = self.gate.wheel.schedule(close_at_s, lambda: self.close(cause))
+        self._dismissing = self.gate.loop.create_task(self._close_answered(cause), name="peer is dismissed")
+
+    async def _close_answered(self, cause: Cause) -> None:
+        while self.state is not State.CLOSING and (waiting := self._waits_for()) is not None:
+            await asyncio.wait([asyncio.ensure_future(waiting)])  # which leaves to others what they wait for as well
+        self.close(cause)
+
+    def _waits_for(self) -> Awaitable[None] | None:
+        """What is still to be answered: a held frame, an ERROR that waits for its turn, SENDs that the store has."""
+        if self._failing is not None and not self._failing.done():
+            return self._failing
+        return self._holding or self.settled()
 
     def close(self, cause: Cause) -> None:
         """Close without ERROR."""
