@@ -53,6 +53,8 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
     logging.getLogger("websockets").setLevel(logging.WARNING)
     # Its warnings are what any peer can make it say, as often as it likes.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    # While there is no broker it writes thousands of lines a second. The relay says itself what has become of it.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -1,0 +1,189 @@
+"""How the clients of aiokafka are made, started and got rid of. Its traps are dealt with here and nowhere else.
+
+- A start waits as long as the broker does: every wait is bounded.
+- An idempotent producer's ``stop`` waits for records that may never be answered, and a consumer's ``stop`` may raise
+  CancelledError out of its fetcher with half of its work undone: what is left is ended by hand.
+- Without a leader or a broker, metadata are asked for again without pause: a pause is put in.
+
+Its errors become ``KafkaAway`` here; none leaves the relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from .kafka_options import KafkaOptions
+
+METADATA_PAUSE_S: Final = 0.2
+"""Seconds at least between two attempts of a client to find out who leads what."""
+
+_GRACE_S: Final = 1.0
+_CANCELS: Final = 8
+_FETCH_WAIT_MS: Final = 500
+_FETCH_LIMIT_BYTES: Final = 8 * 1024 * 1024
+
+ResultT = TypeVar("ResultT")
+
+
+class KafkaAway(Exception):
+    """Kafka does not do what was asked of it now. The text says why, for operators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where the brokers are and how to get in; makes clients. ``servers``: ``host:port`` each."""
+
+    servers: tuple[str, ...]
+    client_id: str
+    user: str
+    password: str
+    tls: ssl.SSLContext | None
+    options: KafkaOptions
+
+    def __repr__(self) -> str:
+        return f"Access({','.join(self.servers)})"
+
+    def producer(self) -> AIOKafkaProducer:
+        """A producer, not started: idempotent, so that a record sent again by itself is there once and in its place."""
+        producer = AIOKafkaProducer(
+            **self._common(),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=self.options.batch_limit_bytes,
+            max_request_size=self.options.record_limit_bytes,
+        )
+        _pace(producer.client)
+        return producer
+
+    def consumer(self, group: str, *, topic: str | None = None) -> AIOKafkaConsumer:
+        """A consumer, not started. With a ``topic`` it is a member of its group, else it only keeps its offsets there."""
+        topics = () if topic is None else (topic,)
+        consumer = AIOKafkaConsumer(
+            *topics,
+            **self._common(),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="none" if topic is None else "earliest",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_bytes=_FETCH_LIMIT_BYTES,
+            session_timeout_ms=round(self.options.member_timeout_s * 1000),
+            heartbeat_interval_ms=round(self.options.member_timeout_s * 1000 / 4),
+        )
+        _pace(consumer._client)
+        return consumer
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """A client for making topics, not started."""
+        return AIOKafkaAdminClient(**self._common())
+
+    def _common(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "bootstrap_servers": list(self.servers),
+            "client_id": self.client_id,
+            "request_timeout_ms": round(options.request_timeout_s * 1000),
+            "metadata_max_age_ms": round(options.metadata_age_s * 1000),
+            "security_protocol": options.security_protocol.upper(),
+            "ssl_context": self.tls,
+            "sasl_mechanism": options.sasl_mechanism,
+            "sasl_plain_username": self.user or None,
+            "sasl_plain_password": self.password or None,
+        }
+
+
+async def bounded(work: Awaitable[ResultT], within_s: float, what: str) -> ResultT:
+    """Wait for ``work`` at most this long. Raises ``KafkaAway`` with ``what`` was tried if it takes longer or fails."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await work
+    except TimeoutError as error:
+        raise KafkaAway(f"{what}: no answer within {within_s:g} s") from error
+    except (KafkaError, OSError) as error:
+        raise KafkaAway(f"{what}: {error}") from error
+
+
+async def discard_producer(producer: AIOKafkaProducer, within_s: float) -> None:
+    """End a producer and all that belongs to it. What it has not delivered may be delivered yet, or not."""
+    producer._message_accumulator.fail_all(KafkaError("the producer is given up"))
+    await _end(producer.stop(), within_s)
+    sender = producer._sender.sender_task
+    if sender is not None:
+        await _cancel([sender])
+    await _end(producer.client.close(), _GRACE_S)
+
+
+async def discard_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
+    """End a consumer and all that belongs to it."""
+    await _end(consumer.stop(), within_s)
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    left: list[asyncio.Task[Any] | None] = []
+    if coordinator is not None:
+        left += [getattr(coordinator, name, None) for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")]
+    if fetcher is not None:
+        left += [fetcher._fetch_task, *fetcher._pending_tasks]
+    await _cancel([task for task in left if task is not None])
+    await _end(consumer._client.close(), _GRACE_S)
+
+
+async def discard_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
+    """End an admin client."""
+    await _end(admin.close(), within_s)
+
+
+async def _end(stopping: Awaitable[None], within_s: float) -> None:
+    """Let a ``stop`` run in a task of its own, so that a CancelledError of its making is not taken for ours."""
+    task = asyncio.ensure_future(stopping)
+    try:
+        await asyncio.wait([task], timeout=within_s)
+    finally:
+        await _cancel([task])
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel tasks until they are done: some of them catch the first CancelledError to wait for others."""
+    for _ in range(_CANCELS):
+        pending = [task for task in tasks if not task.done()]
+        if not pending:
+            break
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_GRACE_S)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # looked at, so that it is not reported as forgotten
+
+
+def _pace(client: Any) -> None:
+    """Put a pause between a client's requests for metadata."""
+    update: Callable[..., Awaitable[bool]] = client._metadata_update
+    last_s = -METADATA_PAUSE_S
+
+    async def paced(*arguments: Any) -> bool:
+        nonlocal last_s
+        loop = asyncio.get_running_loop()
+        wait_s = last_s + METADATA_PAUSE_S - loop.time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        last_s = loop.time()
+        return await update(*arguments)
+
+    client._metadata_update = paced
+
+
+async def started(client: Any, discard: Callable[[Any, float], Awaitable[None]], within_s: float) -> None:
+    """Start a client; one that does not start is got rid of. Raises ``KafkaAway``."""
+    try:
+        await bounded(client.start(), within_s, "connecting")
+    except BaseException:
+        with suppress(KafkaAway):
+            await discard(client, within_s)
+        raise
