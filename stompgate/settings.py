@@ -250,6 +250,30 @@ class Mysql(Section):
     """A store in MySQL or MariaDB."""
 
     deadline_s: float = Field(default=5.0, gt=0, le=600, description="Seconds that one call may take, its retries included.")
+    connect_timeout_s: float = Field(default=2.0, gt=0, le=600, description="Seconds that connecting may take.")
+    lock_wait_s: int = Field(
+        default=2, ge=1, le=600, description="Whole seconds after which a room locked by another server counts as blocked."
+    )
+    idle_timeout_s: int = Field(
+        default=30, ge=5, le=86400, description="Whole seconds of silence after which the database ends a connection."
+    )
+    start_wait_s: float = Field(default=60.0, ge=0, le=86400, description="Seconds to wait for the database at the start.")
+    migrate_deadline_s: float = Field(
+        default=300.0, gt=0, le=86400, description="Seconds that bringing the tables up to date may take."
+    )
+    close_deadline_s: float = Field(default=10.0, gt=0, le=600, description="Seconds for calls under way at the end.")
+    read_connections: int = Field(default=4, ge=1, le=1000, description="Connections for reading.")
+    write_connections: int = Field(
+        default=2, ge=1, le=1000, description="Connections for writing, beside the one for groups of messages."
+    )
+    waiting_calls: int = Field(default=1024, ge=1, description="Calls that may wait for a connection of their kind.")
+    clear_slice_rows: int = Field(
+        default=500, ge=1, le=1000000, description="Messages of deleted rooms that are cleared away in one transaction."
+    )
+    tls_ca: str = Field(
+        default="",
+        description='File with the certificates (PEM) to trust; "system": those of the system; "": no TLS.',
+    )
 
 
 class Kafka(Section):

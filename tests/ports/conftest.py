@@ -19,12 +19,17 @@ from stompgate.relays.local import LocalHub, LocalRelay
 from stompgate.sessions.memory import MemorySessions
 from stompgate.sessions.redis_url import from_url as redis_sessions
 from stompgate.settings import Redis
+from stompgate.stores.mysql import MysqlStore
+from stompgate.stores.mysql_schema import NOW_US
+from stompgate.stores.mysql_url import from_url
 from stompgate.stores.sqlite import SqliteStore
 from stompgate.system_clock import SystemClock
 from tests.bad_relay import BadRelay, BadRelayHub
 from tests.fakes import FakeClock
 from tests.memory_store import MemoryRows, MemoryStore
+from tests.relays.kafka_scene import make_relay
 from tests.services import Services
+from tests.stores.mysql_rows import ask, emptied_url
 
 
 class StoreHome(Protocol):
@@ -64,23 +69,45 @@ class MemoryHome:
         pass
 
 
-class StoreGroup(Protocol):
-    """Data that several servers share. The clock of the database is the test's."""
+class MysqlHome:
+    def __init__(self, services: Services) -> None:
+        self._url = emptied_url(services)
+        self._store: MysqlStore | None = None
 
-    clock: FakeClock
+    async def open(self) -> Store:
+        await self.close()
+        store = from_url(self._url, server_id="server-1")
+        await store.open()
+        self._store = store
+        return store
+
+    async def close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            await store.close()
+
+
+class StoreGroup(Protocol):
+    """Data that several servers share, and the clock of the database."""
 
     async def open(self, server_id: str) -> Store: ...
 
     async def close(self) -> None: ...
+
+    async def now_us(self) -> int:
+        """The time of day of the database, in microseconds."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let everything that expires do so by so much earlier."""
 
     async def expires_in(self, server_id: str, seconds: float) -> None:
         """Write another expiry into a lease."""
 
 
 class MemoryGroup:
-    def __init__(self, folder: Path) -> None:
-        self.clock = FakeClock()
-        self._rows = MemoryRows(clock=self.clock)
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self._rows = MemoryRows(clock=self._clock)
 
     async def open(self, server_id: str) -> Store:
         return MemoryStore(self._rows, server_id=server_id)
@@ -88,13 +115,55 @@ class MemoryGroup:
     async def close(self) -> None:
         pass
 
+    async def now_us(self) -> int:
+        return self._clock.utc_us()
+
+    async def pass_time(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
     async def expires_in(self, server_id: str, seconds: float) -> None:
-        expires_at_us = self.clock.utc_us() + round(seconds * 1_000_000)
+        expires_at_us = self._clock.utc_us() + round(seconds * 1_000_000)
         self._rows.leases[server_id] = replace(self._rows.leases[server_id], expires_at_us=expires_at_us)
 
 
-STORE_GROUPS: dict[str, Callable[[Path], StoreGroup]] = {"memory": MemoryGroup}
-STORE_HOMES: dict[str, Callable[[Path], StoreHome]] = {"sqlite": SqliteHome, "memory": MemoryHome}
+class MysqlGroup:
+    """The database's clock cannot be set, so what expires is brought nearer instead."""
+
+    def __init__(self, services: Services) -> None:
+        self._url = emptied_url(services)
+        self._stores: list[MysqlStore] = []
+
+    async def open(self, server_id: str) -> Store:
+        store = from_url(self._url, server_id=server_id)
+        await store.open()
+        self._stores.append(store)
+        return store
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()
+
+    async def now_us(self) -> int:
+        return int(ask(self._url, f"SELECT {NOW_US}")[0][0])
+
+    async def pass_time(self, seconds: float) -> None:
+        ask(self._url, "UPDATE sg_lease SET expires_at_us = expires_at_us - %s", (round(seconds * 1_000_000),))
+        ask(self._url, "UPDATE sg_inquiry SET claimed_until_us = claimed_until_us - %s", (round(seconds * 1_000_000),))
+
+    async def expires_in(self, server_id: str, seconds: float) -> None:
+        ask(
+            self._url,
+            f"UPDATE sg_lease SET expires_at_us = {NOW_US} + %s WHERE server_id = %s",
+            (round(seconds * 1_000_000), server_id),
+        )
+
+
+STORE_GROUPS: dict[str, Callable[[Services], StoreGroup]] = {"memory": lambda _: MemoryGroup(), "mysql": MysqlGroup}
+STORE_HOMES: dict[str, Callable[[Path, Services], StoreHome]] = {
+    "sqlite": lambda folder, _: SqliteHome(folder),
+    "memory": lambda folder, _: MemoryHome(folder),
+    "mysql": lambda _, services: MysqlHome(services),
+}
 
 
 def _local_relays() -> Callable[[], Relay]:
@@ -107,7 +176,16 @@ def _bad_relays() -> Callable[[], Relay]:
     return lambda: BadRelay(hub)
 
 
-RELAY_GROUPS: dict[str, Callable[[], Callable[[], Relay]]] = {"local": _local_relays, "bad": _bad_relays}
+def _kafka_relays(services: Services) -> Callable[[], Relay]:
+    url = services.fresh_relay_url()
+    return lambda: make_relay(url)
+
+
+RELAY_GROUPS: dict[str, Callable[[Services], Callable[[], Relay]]] = {
+    "local": lambda _: _local_relays(),
+    "bad": lambda _: _bad_relays(),
+    "kafka": _kafka_relays,
+}
 
 
 def _redis_sessions(request: pytest.FixtureRequest) -> Sessions:
@@ -125,8 +203,8 @@ MAILS: dict[str, Callable[[], Mail]] = {"log": LogMail}
 
 
 @pytest.fixture(params=STORE_HOMES)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreHome]:
-    home = STORE_HOMES[request.param](tmp_path)
+async def home(request: pytest.FixtureRequest, tmp_path: Path, services: Services) -> AsyncIterator[StoreHome]:
+    home = STORE_HOMES[request.param](tmp_path, services)
     yield home
     await home.close()
 
@@ -137,16 +215,16 @@ async def store(home: StoreHome) -> Store:
 
 
 @pytest.fixture(params=STORE_GROUPS)
-async def store_group(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreGroup]:
-    group = STORE_GROUPS[request.param](tmp_path)
+async def store_group(request: pytest.FixtureRequest, services: Services) -> AsyncIterator[StoreGroup]:
+    group = STORE_GROUPS[request.param](services)
     yield group
     await group.close()
 
 
 @pytest.fixture(params=RELAY_GROUPS)
-def relay_group(request: pytest.FixtureRequest) -> Callable[[], Relay]:
+def relay_group(request: pytest.FixtureRequest, services: Services) -> Callable[[], Relay]:
     """Makes relays that belong to one group."""
-    return RELAY_GROUPS[request.param]()
+    return RELAY_GROUPS[request.param](services)
 
 
 @pytest.fixture(params=SESSIONS)

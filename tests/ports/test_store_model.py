@@ -16,6 +16,7 @@ from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.ports.store import Outcome, Rejected, Store, Stored
+from tests.services import Services
 
 from .conftest import STORE_HOMES
 from .drafts import BUYER, SELLER, make_room
@@ -123,10 +124,12 @@ async def follow(store: Store, steps: Sequence[list[Draft] | Delete | Mark]) -> 
 @pytest.mark.parametrize("kind", STORE_HOMES)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
-def test_any_steps_have_the_outcomes_of_the_naive_store(kind: str, steps: list[list[Draft] | Delete | Mark]) -> None:
+def test_any_steps_have_the_outcomes_of_the_naive_store(
+    kind: str, services: Services, steps: list[list[Draft] | Delete | Mark]
+) -> None:
     async def scenario() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            home = STORE_HOMES[kind](Path(folder))
+            home = STORE_HOMES[kind](Path(folder), services)
             try:
                 await follow(await home.open(), steps)
             finally:
