@@ -32,6 +32,10 @@ services: $(DEV_READY) ## start MariaDB, Kafka and Redis on loopback ports, data
 services-stop: $(DEV_READY) ## end them; their data stays
 	@$(BIN)/python -m tests.services stop
 
+cluster: $(DEV_READY) ## those three and two servers on them, on ports 8070 and 8071, until Ctrl-C
+	@sh tests/set-up.sh services
+	@$(BIN)/python -m tests.services.cluster
+
 test: $(DEV_READY) lint ## set up all that the tests need, lint, run them, show the coverage
 	@sh tests/set-up.sh
 	@rm -f .coverage .coverage.*

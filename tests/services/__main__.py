@@ -9,10 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from .lasting import lasting_services
+from .lasting import DEFAULT_FOLDER, lasting_services
 from .service import NotStarted, Service
-
-DEFAULT_FOLDER = Path("var/services")
 
 
 def main() -> int:

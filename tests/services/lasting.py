@@ -9,6 +9,8 @@ from .mariadb import MariaDB
 from .redis import Redis
 from .service import Service
 
+DEFAULT_FOLDER = Path("var/services")
+
 
 def lasting_services(folder: Path) -> dict[str, Service]:
     """The servers with data in ``folder``, by the environment variable that tells stompgate their URL. Nothing is started."""

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -44,12 +44,13 @@ def send(process: ServerProcess, number: signal.Signals) -> None:
 class KeptProcess:
     """A process that ends with this one, however that ends: a keeper holds it. Ctrl-C in a terminal does not reach it."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_KEEPER), str(log), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            env=environment,
         )
         assert self._keeper.stdout is not None
         with self._keeper.stdout as said:

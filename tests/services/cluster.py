@@ -1,0 +1,137 @@
+"""``python -m tests.services.cluster [--folder FOLDER]``: the three services and two servers on them, until Ctrl-C.
+
+What it started ends with it; services that ran before go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.daemon_process import READY
+
+from .lasting import DEFAULT_FOLDER, lasting_services
+from .process import KeptProcess, send
+from .service import NotStarted, Service
+
+SETTINGS = Path(__file__).parents[2] / "deploy" / "cluster"
+# A server waits 15 s at most for the lease of its own former life, and may find the database slow.
+_START_DEADLINE_S = 60.0
+_STOP_DEADLINE_S = 60.0
+_POLL_S = 0.1
+_LOG_LINES_SHOWN = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of the cluster, running."""
+
+    name: str
+    log: Path
+    process: KeptProcess
+
+    def page(self) -> str:
+        """The address of its page; empty while it is not ready."""
+        said = READY.search(self.log.read_text(errors="replace"))
+        return f"{said[1]}/test/" if said is not None else ""
+
+
+def main() -> int:
+    """Run until Ctrl-C. Returns the exit code: 1 if something could not start, or ended by itself."""
+    parser = argparse.ArgumentParser(prog="python -m tests.services.cluster", description="three services, two servers")
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where data and logs are kept (%(default)s)")
+    folder = parser.parse_args().folder.resolve()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ours: list[Service] = []
+    servers: list[Server] = []
+    try:
+        environment = _start_services(folder, ours)
+        for settings in sorted(SETTINGS.glob("*.toml")):
+            log = folder / f"{settings.stem}.log"
+            _say(f"starting {settings.stem}, which logs to {log}")
+            servers.append(_spawn(settings, log, environment))
+        _wait_until_ready(servers)
+        _say("Ctrl-C ends it.")
+        return _watch(servers)
+    except NotStarted as reason:
+        _say(str(reason))
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(servers, ours)
+
+
+def _start_services(folder: Path, ours: list[Service]) -> Mapping[str, str]:
+    """Start what does not run, noting it in ``ours``. Returns the settings that name the services."""
+    services = lasting_services(folder)
+    for service in services.values():
+        if not service.is_running:
+            _say(f"starting {service.name}")
+            service.start()
+            ours.append(service)
+    return {setting: service.url for setting, service in services.items()}
+
+
+def _spawn(settings: Path, log: Path, environment: Mapping[str, str]) -> Server:
+    log.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "stompgate", "serve", "--config", str(settings)]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
+    return Server(settings.stem, log, KeptProcess(command, log, {**kept, **environment}))
+
+
+def _wait_until_ready(servers: Sequence[Server]) -> None:
+    end = time.monotonic() + _START_DEADLINE_S
+    for server in servers:
+        while not server.page():
+            if not server.process.is_running or time.monotonic() > end:
+                raise NotStarted(f"{server.name} did not start; the end of its log:\n{_log_end(server)}")
+            time.sleep(_POLL_S)
+        print(f"{server.name} is ready: open {server.page()}", flush=True)
+
+
+def _watch(servers: Sequence[Server]) -> int:
+    while True:
+        for server in servers:
+            if not server.process.is_running:
+                _say(f"{server.name} has ended by itself; the end of its log:\n{_log_end(server)}")
+                return 1
+        time.sleep(_POLL_S)
+
+
+def _end(servers: Sequence[Server], services: Sequence[Service]) -> None:
+    """End the servers in good order, all at once, then the services. Ctrl-C once more ends the servers at once."""
+    if servers:
+        _say("\nending the servers; Ctrl-C once more ends them at once")
+    try:
+        for server in servers:
+            send(server.process, signal.SIGTERM)
+        for server in servers:
+            with suppress(AssertionError):  # too late: killed below
+                server.process.wait(_STOP_DEADLINE_S)
+    except KeyboardInterrupt:
+        _say("at once")
+    for server in servers:
+        send(server.process, signal.SIGKILL)
+    for service in services:
+        _say(f"ending {service.name}")
+        service.stop()
+
+
+def _log_end(server: Server) -> str:
+    return "\n".join(server.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
