@@ -10,6 +10,7 @@ import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -83,10 +84,16 @@ class EnvironmentLayer(Layer):
 
 
 class OptionLayer(Layer):
-    """Options of the command line; they are named like the key alone."""
+    """Options of the command line."""
 
     def name_of(self, path: KeyPath) -> str:
-        return f"option --{path[-1].replace('_', '-')}"
+        return f"option {option_name(path)}"
+
+
+def option_name(path: KeyPath) -> str:
+    """The option of a key: the key alone, but for the second port, whose options begin with its section."""
+    words = path if path[0] == "tcp" else path[-1:]
+    return "--" + "-".join(words).replace("_", "-")
 
 
 def load(*, file: Path | None, environment: Mapping[str, str], options: Mapping[KeyPath, str]) -> Settings:
@@ -227,14 +234,14 @@ def _unknown_backends(merged: Tree, layers: Sequence[Layer]) -> Iterator[str]:
 
 
 def _unreadable_files(merged: Tree, layers: Sequence[Layer]) -> Iterator[str]:
-    listen = merged.get("listen")
-    for key in ("tls_certificate", "tls_key"):
-        named = listen.get(key) if isinstance(listen, dict) else None
+    for section, key in product(("listen", "tcp"), ("tls_certificate", "tls_key")):
+        values = merged.get(section)
+        named = values.get(key) if isinstance(values, dict) else None
         try:
             if named and isinstance(named, str):
                 Path(named).open("rb").close()
         except (OSError, ValueError) as error:
-            yield f"{_source(layers, ('listen', key))}: expected a file that can be read: {error}"
+            yield f"{_source(layers, (section, key))}: expected a file that can be read: {error}"
 
 
 def _source(layers: Sequence[Layer], path: KeyPath) -> str:

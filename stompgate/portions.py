@@ -10,6 +10,7 @@ from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import FeedLimits
 from stompgate.chat.intake import IntakeLimits
 from stompgate.chat.recovery import RecoveryLimits
+from stompgate.gateway.drain import DrainSettings
 from stompgate.gateway.gate import GateSettings
 from stompgate.http import parts as http
 from stompgate.stomp.heartbeats import HeartBeat
@@ -19,7 +20,7 @@ from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 
-from .settings import EVERYONE, Chat, Connections, Listen, Settings, WebSocket
+from .settings import EVERYONE, Chat, Connections, Drain, Listen, Settings, WebSocket
 
 _SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis"}
 
@@ -83,6 +84,11 @@ def gate_settings(settings: Settings) -> GateSettings:
         content_chars=settings.chat.content_limit_chars,
         closing_grace_s=connections.closing_grace_s,
     )
+
+
+def drain_settings(drain: Drain) -> DrainSettings:
+    """For ``gateway.drain``."""
+    return DrainSettings(drain.window_s, drain.closes_per_s, drain.answers_s)
 
 
 def http_settings(settings: Settings) -> http.HttpSettings:

@@ -383,6 +383,18 @@ class Redis(Section):
         return self
 
 
+class Drain(Section):
+    """SIGTERM: how clients are sent to the other servers."""
+
+    window_s: float = Field(default=30.0, ge=0, le=3600, description="Seconds over which connections are closed, at most.")
+    closes_per_s: float = Field(
+        default=200.0, ge=1, le=100000, description="Connections closed per second; more if the window is too short for all."
+    )
+    answers_s: float = Field(
+        default=5.0, ge=0, le=600, description="Seconds that the store may take to answer what a closing connection has sent."
+    )
+
+
 class Log(Section):
     """What is written about all this, to standard error."""
 
@@ -390,6 +402,9 @@ class Log(Section):
         default="auto", description='"console", "json", or "auto": by whether a terminal reads it.'
     )
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least level that is written.")
+    loop_lag_s: float = Field(
+        default=0.5, ge=0.1, le=600, description="Seconds that the event loop may be late before a warning is written."
+    )
 
 
 class Settings(Section):
@@ -423,6 +438,7 @@ class Settings(Section):
     mysql: Mysql = Mysql()
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
+    drain: Drain = Drain()
     log: Log = Log()
 
     @field_validator("server_id")

@@ -24,10 +24,12 @@ from stompgate.chat.recovery import Recovery
 from stompgate.chat.rooms import RoomLimits, Rooms
 from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
+from stompgate.gateway.drain import Drain
 from stompgate.gateway.gate import Gate
 from stompgate.gateway.peer import Peer
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.http.app import build_app
+from stompgate.http.measures import Sources
 from stompgate.http.parts import HttpParts, PartHealth
 from stompgate.model.causes import Cause
 from stompgate.model.ids import new_epoch
@@ -40,8 +42,9 @@ from stompgate.ports.store import Store
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HttpSide
-from stompgate.transports.listener import House, Listener
+from stompgate.transports.listener import Doorkeeper, House, Listener
 from stompgate.transports.outbox import Flusher
+from stompgate.transports.tcp import TcpDoor
 from stompgate.transports.ticker import Ticker
 
 from . import portions
@@ -78,9 +81,10 @@ class Server:
     container: Container
     chat: Chat
     gate: Gate
+    drain: Drain
     ticker: Ticker
     http: HttpSide
-    listener: Listener
+    listeners: Sequence[Listener]
     health: ServerHealth
 
 
@@ -90,6 +94,7 @@ class ServerHealth:
     def __init__(self, container: Container) -> None:
         self._container = container
         self.is_listening = False
+        self.draining_since = ""
 
     def live(self) -> bool:
         """While this can be asked, the process serves."""
@@ -97,9 +102,14 @@ class ServerHealth:
 
     async def parts(self) -> Sequence[PartHealth]:
         """Every part as it is now."""
-        listener = PartHealth("listener", self.is_listening, "" if self.is_listening else "the server is stopping", needed=True)
         states = await self._container.ping()
-        return [listener, *(PartHealth(state.name, state.ok, state.reason, state.needed) for state in states)]
+        return [self._listener(), *(PartHealth(state.name, state.ok, state.reason, state.needed) for state in states)]
+
+    def _listener(self) -> PartHealth:
+        if self.draining_since:
+            return PartHealth("listener", ok=False, reason=f"draining since {self.draining_since}", needed=True)
+        reason = "" if self.is_listening else "the server is starting"
+        return PartHealth("listener", self.is_listening, reason, needed=True)
 
 
 def wire(
@@ -119,7 +129,8 @@ def wire(
     health = ServerHealth(container)
     chat = _chat(settings, container, clock, fatal)
     gate = _gate(settings, container, chat, clock, wheel, loop)
-    http = _http(settings, container, chat, clock, health)
+    ticker = Ticker(wheel, clock, TICK_S, warn_s=settings.log.loop_lag_s)
+    http = _http(settings, container, chat, clock, health, lambda: sources)
     origins = AllowedOrigins(settings.listen.allowed_origins)
     house = House(
         doorman=Doorman(settings.websocket.paths, origins, portions.deflate(settings.websocket)),
@@ -129,15 +140,25 @@ def wire(
         limits=portions.listen_limits(settings.listen, connections),
         websocket_limits=portions.websocket_limits(settings),
     )
+    sources = Sources(gate=gate, outbox=chat.outbox, door=house, http=http, loop=ticker, measured=container.measured())
     return Server(
         container=container,
         chat=chat,
         gate=gate,
-        ticker=Ticker(wheel, clock, TICK_S),
+        drain=Drain(gate, portions.drain_settings(settings.drain)),
+        ticker=ticker,
         http=http,
-        listener=Listener(house, loop),
+        listeners=_listeners(settings, house, loop),
         health=health,
     )
+
+
+def _listeners(settings: Settings, house: House, loop: asyncio.AbstractEventLoop) -> Sequence[Listener]:
+    """The port for everything, and the one for STOMP over TCP where there is one."""
+    listeners = [Listener(house, loop, lambda: Doorkeeper(house))]
+    if settings.tcp.port >= 0:
+        listeners.append(Listener(house, loop, lambda: TcpDoor(house, settings.connections.closing_grace_s)))
+    return listeners
 
 
 def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callable[[str], None]) -> Chat:
@@ -195,7 +216,14 @@ def _gate(
     )
 
 
-def _http(settings: Settings, container: Container, chat: Chat, clock: Clock, health: ServerHealth) -> HttpSide:
+def _http(
+    settings: Settings,
+    container: Container,
+    chat: Chat,
+    clock: Clock,
+    health: ServerHealth,
+    sources: Callable[[], Sources],
+) -> HttpSide:
     parts = HttpParts(
         server_id=settings.server_id,
         rooms=chat.rooms,
@@ -205,6 +233,7 @@ def _http(settings: Settings, container: Container, chat: Chat, clock: Clock, he
         wire=chat.wire,
         clock=clock,
         health=health,
+        sources=sources,
     )
     return HttpSide(
         build_app(parts, portions.http_settings(settings)),

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 READY = re.compile(r"^stompgate \S+ is ready: open ((https?)://(\S+):(\d+))/test/$", re.MULTILINE)
+TCP = re.compile(r"^stompgate \S+ takes STOMP over (?:TCP|TLS) at (\S+:\d+)$", re.MULTILINE)
 DEADLINE_S = 30.0
 _QUIET = frozenset({"debug", "info"})
 _POLL_S = 0.01
@@ -148,6 +149,13 @@ class Daemon:
     def ws_url(self) -> str:
         """Where WebSockets are opened."""
         return self.url.replace("http", "ws", 1) + "/ws-stomp"
+
+    @property
+    def tcp_url(self) -> str:
+        """Where STOMP over TCP is spoken, like ``tcp://localhost:40000``, if the options open such a port."""
+        said = TCP.search(self._output.read_text())
+        assert said is not None, "it has no port for TCP"
+        return f"tcp://{said[1]}"
 
     @property
     def pid(self) -> int:

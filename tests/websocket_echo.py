@@ -22,7 +22,7 @@ from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.deflate import Deflate, DeflateLimits
 from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HttpSide
-from stompgate.transports.listener import House, Listener, ListenLimits
+from stompgate.transports.listener import Doorkeeper, House, Listener, ListenLimits
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 
@@ -56,6 +56,14 @@ class Echo:
     def fail(self, error: BaseException) -> None:
         """The stream is broken or not read."""
         self._link.close(error.cause if isinstance(error, Refusal) else Cause.INTERNAL)
+
+    def close(self, cause: Cause) -> None:
+        """There is nothing to tell."""
+        self._link.close(cause)
+
+    def ended(self) -> bool:
+        """Every message was answered as it came."""
+        return False
 
     def lost(self, cause: Cause) -> None:
         """The connection is gone."""
@@ -91,7 +99,7 @@ async def serve(port: int, *, is_deflating: bool) -> None:
         limits=ListenLimits(),
         websocket_limits=WebSocketLimits(frame_bytes=LARGEST_BYTES),
     )
-    listener = Listener(house, loop)
+    listener = Listener(house, loop, lambda: Doorkeeper(house))
     await listener.open("127.0.0.1", port, None)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

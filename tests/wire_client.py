@@ -1,4 +1,4 @@
-"""A raw STOMP client over WebSocket, for tests that look at the wire. It sends what it is told to, right or wrong.
+"""A raw STOMP client over WebSocket or TCP, for tests that look at the wire. It sends what it is told to, right or wrong.
 
 Every wait has a deadline. Frames are handed out in the order they came; ``receipt`` sets aside what comes before it.
 """
@@ -6,17 +6,19 @@ Every wait has a deadline. Frames are handed out in the order they came; ``recei
 from __future__ import annotations
 
 import asyncio
+import ssl
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.typing import Subprotocol
 
 from stompgate.stomp.frames import SERVER_COMMANDS, Frame
@@ -25,7 +27,7 @@ from stompgate.stomp.serializer import serialize
 from stompgate.stomp.versions import Version
 
 DEADLINE_S = 20.0
-_NO_LIMITS = Limits(frame_bytes=16 * 1024 * 1024, header_line_bytes=1024 * 1024, headers=1000)
+_NO_LIMITS = Limits(frame_bytes=32 * 1024 * 1024, header_line_bytes=1024 * 1024, headers=1000)
 SUBPROTOCOLS = [Subprotocol(f"v{version}.stomp") for version in ("12", "11", "10")]
 
 
@@ -40,24 +42,36 @@ class Received:
 class WireClient:
     """One connection. ``version`` is what frames are written and read by; ``connect`` sets it."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, way: ClientConnection | TcpWay) -> None:
+        self._way = way
         self.version = Version.V1_2
         self.heart_beats = 0
         self._parser = Parser(_NO_LIMITS, SERVER_COMMANDS)
         self._came: deque[Received] = deque()
         self._numbers = count(1)
 
+    @property
+    def socket(self) -> ClientConnection:
+        """The WebSocket, of a client that has one."""
+        assert isinstance(self._way, ClientConnection)
+        return self._way
+
+    @property
+    def tcp(self) -> TcpWay:
+        """The TCP connection, of a client that has nothing over it."""
+        assert isinstance(self._way, TcpWay)
+        return self._way
+
     # What it sends
 
     async def write(self, *pieces: str | bytes) -> None:
-        """Send WebSocket messages as they are."""
+        """Send pieces as they are, each a WebSocket message of its own where there are such."""
         async with asyncio.timeout(DEADLINE_S):
             for piece in pieces:
-                await self.socket.send(piece)
+                await self._way.send(piece)
 
     async def send_frames(self, *frames: Frame) -> None:
-        """Send frames together in one WebSocket message."""
+        """Send frames together in one piece."""
         await self.write(b"".join(serialize(frame, self.version) for frame in frames))
 
     async def connect(self, user: str | None = "user", version: str = "1.2", **headers: str) -> Frame:
@@ -132,7 +146,10 @@ class WireClient:
                 await self._read_message()
 
     async def close_code(self) -> int | None:
-        """Read to the end; the code of the close that the server sent. None if the connection was cut."""
+        """Read to the end; the code of the close that the server sent. None if the connection was cut, and over TCP.
+
+        Over TCP a reset raises ``ConnectionResetError``: the server must not destroy what it sent before.
+        """
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while True:
@@ -148,14 +165,34 @@ class WireClient:
         return Refused(error, error.headers["code"], code)
 
     async def _read_message(self) -> None:
-        message = await self.socket.recv()
+        message = await self._way.recv()
         is_text = isinstance(message, str)
         data = message.encode() if isinstance(message, str) else message
-        if data == b"\n":
+        if not data.strip(b"\n"):
             self.heart_beats += 1
         self._parser.receive_bytes(data)
         while (frame := self._parser.next_frame()) is not None:
             self._came.append(Received(frame, is_text))
+
+
+class TcpWay:
+    """A TCP connection with the two doors of ``ClientConnection``. Its end is a ``ConnectionClosed`` without a code."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, piece: str | bytes) -> None:
+        """Send a piece."""
+        self.writer.write(piece.encode() if isinstance(piece, str) else piece)
+        await self.writer.drain()
+
+    async def recv(self) -> bytes:
+        """Whatever comes next."""
+        data = await self.reader.read(65536)
+        if not data:
+            raise ConnectionClosedError(None, None)
+        return data
 
 
 @dataclass(frozen=True)
@@ -183,9 +220,22 @@ async def opened(
 
 
 @asynccontextmanager
+async def opened_tcp(url: str, **options: Any) -> AsyncIterator[WireClient]:
+    """A client with an open TCP connection. ``options`` are those of ``asyncio.open_connection``."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, **options)
+    try:
+        yield WireClient(TcpWay(reader, writer))
+    finally:
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
 async def connected(url: str, user: str | None = "user", version: str = "1.2", **headers: str) -> AsyncIterator[WireClient]:
-    """A client that has been CONNECTED."""
-    async with opened(url) as client:
+    """A client that has been CONNECTED, by whatever the URL says: ``ws:``, ``wss:`` or ``tcp:``."""
+    async with opened_tcp(url) if url.startswith("tcp:") else opened(url) as client:
         await client.connect(user, version, **headers)
         yield client
 

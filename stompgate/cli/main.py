@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from stompgate import __version__
-from stompgate.config import CONFIG_VARIABLE, KeyPath, Settings, SettingsError, load
+from stompgate.config import CONFIG_VARIABLE, KeyPath, Settings, SettingsError, load, option_name
 from stompgate.ports.part import SetupError
 
 FAILED = 1
@@ -28,6 +28,7 @@ OPTIONS: dict[KeyPath, tuple[str, str]] = {
     ("listen", "port"): ("PORT", "Port to listen on; 0 takes a free one and prints it."),
     ("listen", "tls_certificate"): ("FILE", "Certificate chain (PEM)."),
     ("listen", "tls_key"): ("FILE", "Private key (PEM)."),
+    ("tcp", "port"): ("PORT", "Port for STOMP over TCP, 61613 by custom; 0 takes a free one; -1, the default, opens none."),
     ("store",): ("URL", "Where rooms and messages are kept."),
     ("relay",): ("URL", "How servers of a group tell each other."),
     ("sessions",): ("URL", "Where it is kept who is connected."),
@@ -40,7 +41,7 @@ Command = Callable[..., None]
 def settings_options(command: Command) -> Command:
     """Give a command the options that settings are made from."""
     for path, (metavar, text) in reversed(OPTIONS.items()):
-        command = click.option(f"--{path[-1].replace('_', '-')}", "__".join(path), metavar=metavar, help=text)(command)
+        command = click.option(option_name(path), "__".join(path), metavar=metavar, help=text)(command)
     return click.option(
         "--config",
         "config",

@@ -43,6 +43,7 @@ class Peer:
         "_deadline",
         "_dismissing",
         "_failing",
+        "_has_ended",
         "_heart_beats",
         "_holding",
         "_holds",
@@ -79,6 +80,7 @@ class Peer:
         self.opened_s = gate.clock.monotonic()
         self.listening_since_s = self.opened_s  # before that, silence was of our own making
         self._parser = Parser(gate.settings.frame_limits)
+        self._has_ended = False
         self._holds = False  # nothing is pulled
         self._holding: asyncio.Task[None] | None = None
         self._failing: asyncio.Task[None] | None = None
@@ -121,6 +123,14 @@ class Peer:
         elif self._parser.buffered_bytes > self.gate.settings.unread_bytes and not self.is_reading_paused:
             self.is_reading_paused = True
             self.link.pause_reading()
+
+    def ended(self) -> bool:
+        """The peer sends no more. Returns whether it is still owed answers, which it then gets within the closing grace."""
+        if self.state is State.CLOSING or not (self._holds or self.in_flight):
+            return False
+        self._has_ended = True
+        self._close_within_grace(Cause.PEER_LEFT)
+        return True
 
     def lost(self, cause: Cause) -> None:
         """The connection is gone. What was received still takes effect; nothing is sent any more. Called once."""
@@ -173,12 +183,27 @@ class Peer:
                 settled.set_result(None)
         if self._holds and self._holding is None:
             self._go_on()
+        self._close_if_ended()
 
     def owe_ack(self) -> None:
         """One more message waits for this peer's ACK."""
         self.unacknowledged += 1
         if self.unacknowledged == self.gate.settings.unacknowledged + 1:
             self.gate.loop.call_soon(self.fail, Refusal(Cause.TOO_MANY_UNACKED))
+
+    def check_new(self, subscription: Subscription) -> None:
+        """Raises ``Refusal`` (DUPLICATE_SUBSCRIPTION, TOO_MANY_SUBSCRIPTIONS) for one that cannot begin."""
+        there, limit = self.subscriptions or {}, self.gate.settings.subscriptions
+        if subscription.key in there:
+            raise Refusal(Cause.DUPLICATE_SUBSCRIPTION, "Each living subscription of a connection needs an id of its own.")
+        if len(there) >= limit:
+            raise Refusal(Cause.TOO_MANY_SUBSCRIPTIONS, f"A connection may have {limit} subscriptions.")
+
+    def begin_subscription(self, subscription: Subscription) -> None:
+        """A subscription lives from now on, until ``end_subscription``."""
+        if self.subscriptions is None:
+            self.subscriptions = {}
+        self.subscriptions[subscription.key] = subscription
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End one subscription; its unacknowledged messages are settled by that."""
@@ -262,8 +287,16 @@ class Peer:
         self.cause = cause
         self._leave()
         if not self.is_gone:
-            close_at_s = self.gate.clock.monotonic() + self.gate.settings.closing_grace_s
-            self._deadline = self.gate.wheel.schedule(close_at_s, lambda: self.link.close(cause))
+            self._close_within_grace(cause)
+
+    def _close_within_grace(self, cause: Cause) -> None:
+        self._stop_timers()
+        close_at_s = self.gate.clock.monotonic() + self.gate.settings.closing_grace_s
+        self._deadline = self.gate.wheel.schedule(close_at_s, lambda: self.link.close(cause))
+
+    def _close_if_ended(self) -> None:
+        if self._has_ended and not (self._holds or self.in_flight or self.is_refused):
+            self.close(Cause.PEER_LEFT)
 
     def _leave(self) -> None:
         """Take no more frames, and give nothing more. Held frames are dropped, answers still on the way are not sent."""
@@ -331,6 +364,7 @@ class Peer:
         # Not before: whoever sends many small frames would have a new piece read for each that is taken.
         if not self._holds or self._parser.buffered_bytes <= self.gate.settings.unread_bytes:
             self._resume_reading()
+        self._close_if_ended()
 
     def _resume_reading(self) -> None:
         if self.is_reading_paused:

@@ -1,4 +1,4 @@
-"""The listener: one port for everything.
+"""The listener of a port, and the doorkeeper of the one that takes everything but STOMP over TCP.
 
 A doorkeeper reads the head of each connection's first request. A WebSocket upgrade goes to our protocol class, with the
 very bytes that came; anything else goes to uvicorn's HTTP protocol classes with the application. Nothing waits here
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
@@ -23,24 +25,29 @@ from stompgate.timing.wheel import Entry
 from .handshake import Doorman, refused
 from .http_side import HttpSide
 from .outbox import Flusher
+from .refusing import in_stomp, turn_away
 from .websocket import Receiver, WebSocketLimits, WebSocketLink
 
 _HEAD_END: Final = b"\r\n\r\n"
-_LINGER_S: Final = 2.0
-_LINGERING: Final = 32
-"""How many connections at a time are given a while to read why they were refused; each takes an open file."""
+_STOMP: Final = re.compile(rb"\s*(?:CONNECT|STOMP)\r?\n")
+"""The beginning of STOMP. A request of HTTP has more than one word in its first line."""
 
 _PORT_TRIES: Final = 5
+_PROBES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class ListenLimits:
-    """What a connection may do before it has said what it is, and how many there may be."""
+    """What a connection may do before it has said what it is, and how many there may be.
+
+    ``silence_s``: after so long without a sign of the peer's system the connection is lost.
+    """
 
     head_s: float = 10.0
     head_bytes: int = 16 * 1024
     connections: int = 10_000
     backlog: int = 1024
+    silence_s: int = 120
 
 
 class Gateway(Protocol):
@@ -81,13 +88,12 @@ class House:
 class Doorkeeper(asyncio.Protocol):
     """One connection until it is known what it is."""
 
-    __slots__ = ("_head", "_house", "_late", "_lingers", "_transport")
+    __slots__ = ("_head", "_house", "_late", "_transport")
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._head = b""
         self._late: Entry | None = None
-        self._lingers: Entry | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -103,24 +109,21 @@ class Doorkeeper(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A piece of the head came."""
-        if self._late is None:
-            return  # refused: what still comes is thrown away
         searched = max(0, len(self._head) - len(_HEAD_END))
         self._head += data
         end = self._head.find(_HEAD_END, searched)
         limit = self._house.limits.head_bytes
-        if end > limit or (end < 0 and len(self._head) > limit):
+        if _STOMP.match(self._head):
+            refusal = Refusal(Cause.WRONG_PORT, "This port takes WebSockets and HTTP; STOMP over TCP has a port of its own.")
+            self._end(in_stomp(refusal), refusal.cause)
+        elif end > limit or (end < 0 and len(self._head) > limit):
             self._refuse(Refusal(Cause.FRAME_TOO_LARGE, f"The head of a request may have {limit} bytes."))
         elif end >= 0:
             self._hand_over(end + len(_HEAD_END))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
-        """It left before it said what it is, or after it was refused."""
+        """It left before it said what it is."""
         self._stop_waiting()
-        if self._lingers is not None:
-            self._lingers.cancel()
-            self._lingers = None
-            self._house.lingering -= 1
 
     def _hand_over(self, head_bytes: int) -> None:
         house, transport, received = self._house, self._transport, self._head
@@ -150,21 +153,12 @@ class Doorkeeper(asyncio.Protocol):
         self._refuse(Refusal(Cause.HEAD_LATE))
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._stop_waiting()
         self._end(refused(refusal).serialize(), refusal.cause)
 
     def _end(self, answer: bytes, cause: Cause) -> None:
-        """Answer and close, but leave what the peer still sends a place to go: a reset would destroy the answer."""
-        house, transport = self._house, self._transport
-        assert transport is not None
-        house.refused[cause] += 1
-        transport.write(answer)
-        if house.lingering < _LINGERING and transport.can_write_eof():
-            transport.write_eof()
-            house.lingering += 1
-            self._lingers = house.flusher.wheel.schedule(house.flusher.now_s() + _LINGER_S, transport.abort)
-        else:
-            transport.close()
+        self._stop_waiting()
+        assert self._transport is not None
+        turn_away(self._house, self._transport, answer, cause)
 
     def _stop_waiting(self) -> None:
         self._head = b""
@@ -184,11 +178,15 @@ def asks_for_websocket(head: bytes) -> bool:
 
 
 class Listener:
-    """The listening sockets. ``addresses`` are those they really have: port 0 has become a port, the same for all."""
+    """The listening sockets of a port; ``door`` makes the protocol that meets each connection.
 
-    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
+    ``addresses`` are those that the sockets really have: port 0 has become a port, the same for all.
+    """
+
+    def __init__(self, house: House, loop: asyncio.AbstractEventLoop, door: Callable[[], asyncio.Protocol]) -> None:
         self._house = house
         self._loop = loop
+        self._door = door
         self._servers: list[asyncio.AbstractServer] = []
         self.addresses: list[tuple[str, int]] = []
 
@@ -199,8 +197,9 @@ class Listener:
         try:
             bound += bound_sockets(host, port)
             for listening in bound:
+                keep_alive(listening, limits.silence_s)
                 server = await self._loop.create_server(
-                    lambda: Doorkeeper(self._house),
+                    self._door,
                     sock=listening,
                     ssl=tls,
                     backlog=limits.backlog,
@@ -219,6 +218,20 @@ class Listener:
         self._house.is_closing = True
         for server in self._servers:
             server.close()
+
+
+def keep_alive(listening: socket.socket, silence_s: int) -> None:
+    """Have the system notice peers that are gone without a word; accepted connections inherit this from the listening socket.
+
+    Half of the time is silence, in the other half the peer is asked ``_PROBES`` times. What is sent and never acknowledged is
+    given up after the same time (RFC 5482).
+    """
+    asked_every_s = max(1, silence_s // 2 // _PROBES)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, silence_s - asked_every_s * _PROBES))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, asked_every_s)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence_s * 1000)
 
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:

@@ -20,11 +20,11 @@ from websockets.protocol import Side, State
 
 from stompgate.gateway.link import Framing, Link
 from stompgate.model.causes import Cause, Refusal
-from stompgate.timing.wheel import Entry
 
 from .deflate import CompressedTooEarly, Inflater, InflatesTooMuch
 from .framing import FRAMING
 from .outbox import Flusher, Outbox
+from .socket_end import SocketEnd
 
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _ABNORMAL: Final = 1006  # says that no close frame came; it cannot be sent (RFC 6455 section 7.4.1)
@@ -82,6 +82,12 @@ class Receiver(Protocol):
     def fail(self, error: BaseException) -> None:
         """The stream is broken or not read: say so, and close."""
 
+    def close(self, cause: Cause) -> None:
+        """Close without a word."""
+
+    def ended(self) -> bool:
+        """The peer sends no more. Returns whether it is still owed answers: then it is closed after them, else now."""
+
     def lost(self, cause: Cause) -> None:
         """The connection is gone. Called once, last."""
 
@@ -98,17 +104,15 @@ class WebSocketLink(asyncio.Protocol):
 
     transport: Final = "websocket"
     __slots__ = (
-        "_closing",
+        "_end",
         "_flusher",
         "_frames",
         "_inflater",
-        "_is_lost",
         "_is_paused",
         "_is_text",
         "_limits",
         "_message_ended",
         "_peer",
-        "_transport",
         "_turn",
         "_unread",
         "framing",
@@ -124,12 +128,10 @@ class WebSocketLink(asyncio.Protocol):
         attach: Callable[[Link], Receiver],
         inflater: Inflater | None = None,
     ) -> None:
-        self._transport = transport
         self._flusher = flusher
         self._limits = limits
         self._inflater = inflater
-        self._closing: Entry | None = None
-        self._is_lost = False
+        self._end = SocketEnd(transport, flusher)
         self._is_paused = False  # by the peer
         self._is_text = False
         self._unread = _NOTHING  # while there is any, the transport is not read
@@ -156,20 +158,19 @@ class WebSocketLink(asyncio.Protocol):
         if self._turn is None and not self._is_paused:
             self._go_on()
 
-    def eof_received(self) -> None:
-        """The peer sends no more; the transport closes itself."""
+    def eof_received(self) -> bool:
+        """The peer sends no more. It stays while answers are on their way, which over TLS it cannot."""
+        self.outbox.flush(self._flusher.now_s())
+        return not self._end.is_closing and self._end.can_half_close and self._peer.ended()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         """The socket is gone."""
-        self._is_lost = True
+        self._end.lost()
         self._unread = _NOTHING
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
         self.outbox.end()
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
         self._peer.lost(Cause.PEER_LEFT)
 
     def pause_writing(self) -> None:
@@ -184,9 +185,8 @@ class WebSocketLink(asyncio.Protocol):
 
     def close(self, cause: Cause) -> None:
         """Send what was offered and a close frame; the peer has a while to answer it."""
-        if self._closing is not None or self._is_lost:
+        if not self._end.begin_close(self._limits.close_s):
             return
-        self._closing = self._flusher.wheel.schedule(self._flusher.now_s() + self._limits.close_s, self._transport.abort)
         if self._frames.state is State.OPEN:
             code = _NORMAL if cause.close_code == _ABNORMAL else cause.close_code
             self._frames.send_close(code, cause.code)
@@ -211,8 +211,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def describe(self) -> str:
         """The remote address, for the log."""
-        address = self._transport.get_extra_info("peername")
-        return f"{address[0]}:{address[1]}" if address else "unknown"
+        return self._end.describe()
 
     # Between the two
 
@@ -251,12 +250,12 @@ class WebSocketLink(asyncio.Protocol):
 
     def _read_or_not(self) -> None:
         """Read from the transport if the peer takes what comes and everything that came is taken."""
-        if self._is_lost or self._transport.is_closing():
+        if not self._end.is_open:
             return
         if self._is_paused or self._unread:
-            self._transport.pause_reading()
+            self._end.pause_reading()
         else:
-            self._transport.resume_reading()
+            self._end.resume_reading()
         if self._unread and not self._is_paused and self._turn is None:
             self._turn = asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -281,16 +280,8 @@ class WebSocketLink(asyncio.Protocol):
             if data:
                 self.outbox.offer(data)
             else:
-                self.outbox.flush(self._flusher.now_s())
-                self.outbox.end()
-                self._end_stream()
-
-    def _end_stream(self) -> None:
-        """Close, but after a fault leave the peer's bytes a place to go: a reset would destroy what it has not read yet."""
-        if self._frames.parser_exc is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
+                # Who has answered the close frame sends no more; after a fault more may be on its way.
+                self._end.end_stream(self.outbox, lingers=self._frames.parser_exc is not None)
 
     def _too_slow(self) -> None:
         self._peer.fail(Refusal(Cause.SLOW_CONSUMER))

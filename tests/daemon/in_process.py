@@ -70,7 +70,7 @@ class ServerThread:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server.listener.addresses[0][1]}"
+        return f"http://127.0.0.1:{self.server.listeners[0].addresses[0][1]}"
 
     @property
     def ws_url(self) -> str:
@@ -92,10 +92,10 @@ class ServerThread:
             server.ticker.start()
             server.chat.feeds.start()
             server.chat.outbox.start()
-            await server.listener.open("127.0.0.1", 0, None)
+            await server.listeners[0].open("127.0.0.1", 0, None)
             self._is_ready.set()
             await self._stop.wait()
-            await server.listener.close()
+            await server.listeners[0].close()
             await server.chat.intake.close()
             await server.http.close()
             async with asyncio.timeout(DEADLINE_S):
