@@ -15,11 +15,12 @@ from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
 from stompgate.ports.clock import Clock
-from stompgate.ports.store import LEASE_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
+from stompgate.ports.store import LEASE_S, MAIL_CLAIM_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
 from tests.fakes import FakeClock
 
 T = TypeVar("T")
 _LEASE_US = round(LEASE_S * 1_000_000)
+_CLAIM_US = round(MAIL_CLAIM_S * 1_000_000)
 
 
 class Pace(Protocol):
@@ -87,6 +88,7 @@ class MemoryRows:
         self.by_client_id: dict[tuple[str, str, str], Row] = {}
         self.inquiries: dict[int, Inquiry] = {}
         self.mailed: set[int] = set()
+        self.claims: dict[int, tuple[str, int]] = {}  # by inquiry: who mails it, until when
         self.removals: dict[tuple[str, str], int] = {}
         self._number = 0
         self._member_id = 0
@@ -102,6 +104,15 @@ class MemoryRows:
     def is_owed_to(self, server_id: str, unrelayed_by: str | None) -> bool:
         """Whether a row with that mark is given to this server to be published."""
         return unrelayed_by is not None and (unrelayed_by == server_id or not self.has_lease(unrelayed_by))
+
+    def claim_inquiries(self, server_id: str, limit: int) -> list[Inquiry]:
+        now_us = self.clock.utc_us()
+        nobody = ("", 0)
+        waiting = [one for number, one in self.inquiries.items() if number not in self.mailed]
+        free = [one for one in waiting if not 0 < self.claims.get(one.id, nobody)[1] - now_us <= _CLAIM_US]
+        ours = [one for one in waiting if one in free or self.claims[one.id][0] == server_id][:limit]
+        self.claims |= {one.id: (server_id, now_us + _CLAIM_US) for one in ours}
+        return ours
 
     def begin_new_life(self) -> str:
         if any(map(self.has_lease, self.leases)):
@@ -376,10 +387,7 @@ class MemoryStore:
         return await self._write("add_inquiry", work)
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
-        rows = self._rows
-        return await self._read(
-            "unmailed", lambda: [one for number, one in rows.inquiries.items() if number not in rows.mailed][:limit]
-        )
+        return await self._write("unmailed", lambda: self._rows.claim_inquiries(self._server_id, limit))
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         await self._write("mark_mailed", lambda: self._rows.mailed.add(inquiry_id))

@@ -275,7 +275,7 @@ class SqliteStore:
         return await self._write(lambda connection: outbox_sql.add_inquiry(connection, inquiry))
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
-        return await self._read(lambda connection: outbox_sql.unmailed(connection, limit))
+        return await self._write(lambda connection: outbox_sql.unmailed(connection, self._server_id, limit))
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         await self._write(lambda connection: outbox_sql.mark_mailed(connection, inquiry_id))

@@ -7,29 +7,19 @@ step of a statement and must win it back from the event loop, so a statement per
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stompgate.model.causes import Cause
-from stompgate.model.messages import ChatMessage, Draft
-from stompgate.ports.store import Outcome, Rejected, Stored
+from stompgate.model.messages import Draft
+from stompgate.ports.store import Outcome, Rejected
 
+from .grouping import ROW_COLUMNS, Read, RoomState, allot, client_keys, outcomes_in_order, rooms_to_check, without
 from .sqlite_file import UNSTORABLE, transact
-from .sqlite_values import MESSAGE_COLUMNS, ROWS_PER_STATEMENT, message_of, padded, place_holders, slices
+from .sqlite_values import ROWS_PER_STATEMENT, padded, place_holders, slices
+from .stored_rows import MESSAGE_COLUMNS, message_of
 
-_NO_ROOM = Rejected(Cause.NO_SUCH_ROOM, "the room is unknown or deleted")
 _NOT_STORABLE = Rejected(Cause.BAD_BODY, "a text is no Unicode, or a number has more than 64 bits")
-_NOT_YOURS = Rejected(Cause.NO_SUCH_ROOM, "the sender is no member")
-
-
-@dataclass(slots=True)
-class _Room:
-    id: int
-    last_seq: int
-    members_version: int
-    deleted: bool
-    users: frozenset[str] | None = None
 
 
 class Appender:
@@ -44,107 +34,22 @@ class Appender:
         try:
             return transact(connection, lambda writer: self._append(writer, drafts))
         except UNSTORABLE:
-            bad = {draft.id for draft in drafts if not _is_storable(draft)}
-            failed = {draft.transaction for draft in drafts if draft.id in bad} - {""}
-            good = [draft for draft in drafts if draft.id not in bad and draft.transaction not in failed]
-            outcomes = dict(zip(map(id, good), transact(connection, lambda writer: self._append(writer, good)), strict=True))
-            return [outcomes.get(id(draft), _NOT_STORABLE) for draft in drafts]
+            good = without(drafts, {draft.id for draft in drafts if not _is_storable(draft)})
+            told = transact(connection, lambda writer: self._append(writer, good))
+            return outcomes_in_order(drafts, good, told, _NOT_STORABLE)
 
     def _append(self, connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Outcome]:
         rooms = _rooms(connection, drafts)
-        repeats = _Repeats(connection, drafts, rooms, self._epoch)
-        outcomes: list[Outcome] = []
-        rows: list[tuple[object, ...]] = []
-        changed: dict[int, _Room] = {}
-        failed = {
-            draft.transaction: objection
-            for draft in drafts
-            if draft.transaction and (objection := _objection(connection, draft, rooms, repeats)) is not None
-        }
-        for draft in drafts:
-            objection = failed.get(draft.transaction) or _objection(connection, draft, rooms, repeats)
-            if objection is not None:
-                outcomes.append(objection)
-                continue
-            room = rooms[draft.room]
-            earlier = repeats.of(draft, room)
-            if earlier is not None:
-                outcomes.append(Stored(earlier, repeated=True))
-                continue
-            room.last_seq += 1
-            changed[room.id] = room
-            message = self._message(draft, room)
-            repeats.remember(draft, room, message)
-            outcomes.append(Stored(message, repeated=False))
-            rows.append(self._row(draft, room))
-        if rows:
-            _set_last_seq(connection, changed.values())
-            _insert(connection, rows)
-        return outcomes
-
-    def _message(self, draft: Draft, room: _Room) -> ChatMessage:
-        return ChatMessage(
-            draft.id,
-            draft.room,
-            room.last_seq,
-            draft.sender,
-            draft.content,
-            draft.sent_at_us,
-            self._epoch,
-            room.members_version,
-        )
-
-    def _row(self, draft: Draft, room: _Room) -> tuple[object, ...]:
-        return (
-            room.id,
-            room.last_seq,
-            draft.id,
-            draft.client_id,
-            draft.sender,
-            draft.content,
-            draft.sent_at_us,
-            room.members_version,
-            self._server_id,
-        )
-
-
-class _Repeats:
-    """The messages that drafts of this group repeat: found in the table at once, and in the group as it goes."""
-
-    def __init__(self, connection: sqlite3.Connection, drafts: Sequence[Draft], rooms: dict[str, _Room], epoch: str) -> None:
-        self._by_id = {row[0]: message_of(row, epoch) for row in _stored_ids(connection, drafts)}
-        self._by_client_id = {row[:3]: message_of(row[3:], epoch) for row in _stored_client_ids(connection, drafts, rooms)}
-
-    def of(self, draft: Draft, room: _Room) -> ChatMessage | None:
-        earlier = self._by_id.get(draft.id)
-        if earlier is None and draft.client_id is not None:
-            earlier = self._by_client_id.get((room.id, draft.sender, draft.client_id))
-        return earlier
-
-    def remember(self, draft: Draft, room: _Room, message: ChatMessage) -> None:
-        self._by_id[draft.id] = message
-        if draft.client_id is not None:
-            self._by_client_id[room.id, draft.sender, draft.client_id] = message
-
-
-def _objection(connection: sqlite3.Connection, draft: Draft, rooms: dict[str, _Room], repeats: _Repeats) -> Rejected | None:
-    """Why a draft cannot be stored, None if it can or is already."""
-    room = rooms.get(draft.room)
-    if room is None or room.deleted:
-        return _NO_ROOM
-    if repeats.of(draft, room) is not None or _may_send(connection, draft, room):
-        return None
-    return _NOT_YOURS
-
-
-def _may_send(connection: sqlite3.Connection, draft: Draft, room: _Room) -> bool:
-    """The caller's check holds as long as the list of members is the one it was made against; else it is made again here."""
-    if draft.members_version == room.members_version:
-        return True
-    if room.users is None:
-        rows = connection.execute("SELECT user FROM sg_member WHERE room_id = ?", (room.id,)).fetchall()
-        room.users = frozenset(user for (user,) in rows)
-    return draft.sender in room.users
+        for room in rooms_to_check(drafts, rooms):
+            rows = connection.execute("SELECT user FROM sg_member WHERE room_id = ?", (room.id,)).fetchall()
+            room.users = frozenset(user for (user,) in rows)
+        by_id = {row[0]: message_of(row, self._epoch) for row in _stored_ids(connection, drafts)}
+        by_client_id = {row[:3]: message_of(row[3:], self._epoch) for row in _stored_client_ids(connection, drafts, rooms)}
+        allotted = allot(drafts, Read(rooms, by_id, by_client_id), self._epoch)
+        if allotted.new:
+            _set_last_seq(connection, allotted.rooms)
+            _insert(connection, allotted.rows(self._server_id))
+        return allotted.outcomes
 
 
 def _is_storable(draft: Draft) -> bool:
@@ -156,15 +61,15 @@ def _is_storable(draft: Draft) -> bool:
     return draft.sent_at_us.bit_length() < 64
 
 
-def _rooms(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, _Room]:
-    rooms: dict[str, _Room] = {}
+def _rooms(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, RoomState]:
+    rooms: dict[str, RoomState] = {}
     for uuids in map(padded, slices(list({draft.room for draft in drafts}))):
         rows = connection.execute(
             f"SELECT uuid, id, last_seq, members_version, deleted FROM sg_room WHERE uuid IN ({place_holders(len(uuids))})",
             uuids,
         )
         for uuid, number, last_seq, members_version, deleted in rows.fetchall():
-            rooms[uuid] = _Room(number, last_seq, members_version, bool(deleted))
+            rooms[uuid] = RoomState(number, last_seq, members_version, bool(deleted))
     return rooms
 
 
@@ -178,14 +83,9 @@ def _stored_ids(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> Iter
 
 
 def _stored_client_ids(
-    connection: sqlite3.Connection, drafts: Sequence[Draft], rooms: dict[str, _Room]
+    connection: sqlite3.Connection, drafts: Sequence[Draft], rooms: Mapping[str, RoomState]
 ) -> Iterator[tuple[Any, ...]]:
-    asked = [
-        (rooms[draft.room].id, draft.sender, draft.client_id)
-        for draft in drafts
-        if draft.client_id is not None and draft.room in rooms
-    ]
-    for keys in map(padded, slices(asked)):
+    for keys in map(padded, slices(client_keys(drafts, rooms))):
         yield from connection.execute(
             f"SELECT m.room_id, m.sender, m.client_id, {MESSAGE_COLUMNS}"
             f" FROM (VALUES {place_holders(len(keys), '(?, ?, ?)')}) w"
@@ -196,7 +96,7 @@ def _stored_client_ids(
         ).fetchall()
 
 
-def _set_last_seq(connection: sqlite3.Connection, rooms: Iterable[_Room]) -> None:
+def _set_last_seq(connection: sqlite3.Connection, rooms: Iterable[RoomState]) -> None:
     for some in map(padded, slices(list(rooms))):
         connection.execute(
             "UPDATE sg_room SET last_seq = w.column2"
@@ -211,8 +111,7 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) 
     while start < len(rows):
         size = min(1 << (len(rows) - start).bit_length() - 1, ROWS_PER_STATEMENT)
         connection.execute(
-            "INSERT INTO sg_message (room_id, seq, id, client_id, sender, content, sent_at_us, members_version, unrelayed_by)"
-            f" VALUES {place_holders(size, '(?, ?, ?, ?, ?, ?, ?, ?, ?)')}",
+            f"INSERT INTO sg_message ({ROW_COLUMNS}) VALUES {place_holders(size, '(?, ?, ?, ?, ?, ?, ?, ?, ?)')}",
             [value for row in rows[start : start + size] for value in row],
         )
         start += size

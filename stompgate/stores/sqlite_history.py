@@ -6,10 +6,7 @@ import sqlite3
 
 from stompgate.model.messages import ChatMessage
 
-from .sqlite_values import MESSAGE_COLUMNS, message_of
-
-LOWEST, HIGHEST = -(2**63), 2**63 - 1
-"""What an SQLite integer can hold. A client's position may name any number."""
+from .stored_rows import HIGHEST, LOWEST, MESSAGE_COLUMNS, message_of, page_bounds
 
 _MESSAGE = (
     f"SELECT {MESSAGE_COLUMNS} FROM sg_room r CROSS JOIN sg_message m ON m.room_id = r.id WHERE r.uuid = ? AND r.deleted = 0"
@@ -20,14 +17,13 @@ def history(
     connection: sqlite3.Connection, epoch: str, room: str, before: int | None, after: int | None, limit: int
 ) -> list[ChatMessage]:
     """The contract is that of ``Store.history``; with both bounds, the oldest ones between them."""
-    upper = HIGHEST if before is None else min(before - 1, HIGHEST)
-    lower = LOWEST if after is None else max(after + 1, LOWEST)
-    if lower > upper or lower > HIGHEST or upper < LOWEST or limit <= 0:
+    page = page_bounds(before, after, limit)
+    if page is None:
         return []
     direction = "DESC" if after is None else "ASC"
     rows = connection.execute(
         f"{_MESSAGE} AND m.seq BETWEEN ? AND ? ORDER BY m.seq {direction} LIMIT ?",
-        (room, lower, upper, min(limit, HIGHEST)),
+        (room, *page, min(limit, HIGHEST)),
     ).fetchall()
     messages = [message_of(row, epoch) for row in rows]
     if after is None:

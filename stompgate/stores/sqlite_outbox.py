@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.records import ChatRecord, RoomChanged
+from stompgate.ports.store import MAIL_CLAIM_S
 
 from .sqlite_file import utc_us
-from .sqlite_values import MESSAGE_COLUMNS, message_of, padded, place_holders, slices
+from .sqlite_values import padded, place_holders, slices
+from .stored_rows import MESSAGE_COLUMNS, message_of
 
 
 def unrelayed(connection: sqlite3.Connection, epoch: str, limit: int) -> list[ChatRecord | RoomChanged]:
@@ -61,10 +63,23 @@ def _insert_inquiry(connection: sqlite3.Connection, texts: tuple[str, str, str, 
     ).lastrowid
 
 
-def unmailed(connection: sqlite3.Connection, limit: int) -> list[Inquiry]:
+def unmailed(connection: sqlite3.Connection, server_id: str, limit: int) -> list[Inquiry]:
+    """Claim the oldest that are free or ours. A claim that ends too far ahead is of a clock that was set back since.
+
+    The file may have been another server's before.
+    """
+    now_us = utc_us()
+    until_us = now_us + round(MAIL_CLAIM_S * 1_000_000)
     rows = connection.execute(
-        "SELECT id, name, email, phone, message FROM sg_inquiry WHERE mailed_at_us IS NULL ORDER BY id LIMIT ?", (limit,)
+        "SELECT id, name, email, phone, message FROM sg_inquiry WHERE mailed_at_us IS NULL"
+        " AND (claimed_by IS NULL OR claimed_by = ? OR NOT (claimed_until_us > ? AND claimed_until_us <= ?))"
+        " ORDER BY id LIMIT ?",
+        (server_id, now_us, until_us, limit),
     ).fetchall()
+    connection.executemany(
+        "UPDATE sg_inquiry SET claimed_by = ?, claimed_until_us = ? WHERE id = ?",
+        [(server_id, until_us, row[0]) for row in rows],
+    )
     return [Inquiry(*row) for row in rows]
 
 

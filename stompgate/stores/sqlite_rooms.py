@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from hashlib import sha256
 
-from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
+from stompgate.model.rooms import Members, RoomHead, RoomUser
 
 from .sqlite_file import utc_us
 from .sqlite_values import padded, place_holders, slices
+from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of
 
-_ROOM_USER = (
-    "SELECT m.id, r.id, r.uuid, r.product_name, m.user, m.other FROM sg_member m JOIN sg_room r ON r.id = m.room_id"
-    " WHERE r.deleted = 0"
-)
-
-
-def live_key(buyer: str, seller: str, product_name: str) -> str:
-    """Return the name under which a room of these three is found again; one of fixed length fits into any index."""
-    digest = sha256()
-    for part in (buyer, seller, product_name):
-        text = part.encode()
-        digest.update(len(text).to_bytes(8, "big") + text)
-    return digest.hexdigest()
+_ROOM_USER = f"SELECT {ROOM_USER_COLUMNS} FROM sg_member m JOIN sg_room r ON r.id = m.room_id WHERE r.deleted = 0"
 
 
 def create_room(
     connection: sqlite3.Connection, uuid: str, buyer: str, seller: str, product_name: str
 ) -> tuple[RoomUser, RoomUser]:
     """Return the seller's and the buyer's row of the room of these three; make it if there is none."""
-    key = live_key(buyer, seller, product_name)
+    key = key_of(buyer, seller, product_name)
     found = connection.execute("SELECT id FROM sg_room WHERE live_key = ?", (key,)).fetchone()
     number = found[0] if found else _insert_room(connection, uuid, buyer, seller, product_name, key)
     rows = connection.execute(_ROOM_USER + " AND r.id = ? ORDER BY m.id", (number,)).fetchall()
-    sellers, buyers = map(_room_user, rows)
+    sellers, buyers = map(room_user_of, rows)
     return sellers, buyers
 
 
@@ -80,20 +68,15 @@ def heads(connection: sqlite3.Connection, rooms: Sequence[str]) -> list[RoomHead
 
 def room_user(connection: sqlite3.Connection, room: str, user: str) -> RoomUser | None:
     row = connection.execute(_ROOM_USER + " AND r.uuid = ? AND m.user = ? ORDER BY m.id LIMIT 1", (room, user)).fetchone()
-    return _room_user(row) if row else None
+    return room_user_of(row) if row else None
 
 
 def rooms_of(connection: sqlite3.Connection, user: str) -> list[RoomUser]:
-    return [_room_user(row) for row in connection.execute(_ROOM_USER + " AND m.user = ? ORDER BY m.id", (user,)).fetchall()]
+    return [room_user_of(row) for row in connection.execute(_ROOM_USER + " AND m.user = ? ORDER BY m.id", (user,)).fetchall()]
 
 
 def all_room_users(connection: sqlite3.Connection) -> list[RoomUser]:
-    return [_room_user(row) for row in connection.execute(_ROOM_USER + " ORDER BY m.id").fetchall()]
-
-
-def _room_user(row: tuple[int, int, str, str, str, str]) -> RoomUser:
-    number, room_number, uuid, product_name, user, other = row
-    return RoomUser(number, Room(room_number, uuid, product_name), user, other)
+    return [room_user_of(row) for row in connection.execute(_ROOM_USER + " ORDER BY m.id").fetchall()]
 
 
 # Removal: one change of the room's row, and then its rows in slices

@@ -1,4 +1,4 @@
-"""Lists of values in a statement, and rows read back into values.
+"""Lists of values in a statement.
 
 Lengths of lists are rounded up to a power of two, so that few texts of statements are ever prepared. No value may become
 part of a text: only place holders do.
@@ -7,23 +7,12 @@ part of a text: only place holders do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
-
-from stompgate.model.messages import ChatMessage
+from typing import TypeVar
 
 T = TypeVar("T")
 
 ROWS_PER_STATEMENT = 256
 """A power of two; with ten values a row it stays far below SQLite's 32,766."""
-
-MESSAGE_COLUMNS = "m.id, r.uuid, m.seq, m.sender, m.content, m.sent_at_us, m.members_version"
-"""Of ``sg_message m`` and ``sg_room r``, as ``message_of`` takes them."""
-
-
-def message_of(row: Sequence[Any], epoch: str) -> ChatMessage:
-    """Return the message of a row of ``MESSAGE_COLUMNS``."""
-    message_id, room, seq, sender, content, sent_at_us, members_version = row
-    return ChatMessage(message_id, room, seq, sender, content, sent_at_us, epoch, members_version)
 
 
 def slices(values: Sequence[T]) -> Iterator[Sequence[T]]:

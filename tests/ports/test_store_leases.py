@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stompgate.model.inquiries import Inquiry
 from stompgate.model.records import ChatRecord, RoomChanged
-from stompgate.ports.store import LEASE_S, Store, StoreUnavailable
+from stompgate.ports.store import LEASE_S, MAIL_CLAIM_S, Store, StoreUnavailable
 
 from .conftest import StoreGroup, StoreHome
 from .drafts import make_room, say
@@ -123,3 +124,17 @@ async def test_no_new_life_begins_while_a_server_is_there(store_group: StoreGrou
     await server.release_lease("mine")
     new = await command.new_epoch()
     assert (await store_group.open("server-1")).epoch == new != epoch
+
+
+async def test_inquiries_are_given_to_one_server_until_its_claim_ends(store_group: StoreGroup) -> None:
+    one, other = await store_group.open("server-1"), await store_group.open("server-2")
+    asked = [await one.add_inquiry(Inquiry(0, f"name {n}", "a@example.org", "010", "text")) for n in range(3)]
+    assert list(await one.unmailed(2)) == asked[:2]
+    assert list(await other.unmailed(10)) == asked[2:]
+    assert list(await one.unmailed(10)) == asked[:2], "its own again"
+    await store_group.pass_time(MAIL_CLAIM_S - 2)
+    assert list(await other.unmailed(10)) == asked[2:]
+    await store_group.pass_time(2)
+    await one.mark_mailed(asked[0].id)
+    assert list(await other.unmailed(10)) == asked[1:]
+    assert list(await one.unmailed(10)) == []
