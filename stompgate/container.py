@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from stompgate.ports.part import Part, PartDown
+from stompgate.ports.part import Measured, Part, PartDown
 
 PING_DEADLINE_S = 2.0
 # Above the adapters' own: theirs end with a reason.
@@ -72,6 +72,11 @@ class Container:
                 self._making.pop()
         part: PartT = self._parts[port]
         return part
+
+    def measured(self) -> Sequence[Measured]:
+        """The parts that keep figures, in the order of their registration."""
+        parts = [self.get(port) for port in self._recipes]
+        return [part for part in parts if isinstance(part, Measured)]
 
     async def open(self) -> None:
         """Open every part. When one fails, those that were opened are closed again and its error is raised."""

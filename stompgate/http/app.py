@@ -16,6 +16,7 @@ from .docs import docs_routes
 from .gate import Gate
 from .health import health_routes
 from .inquiries import inquiry_routes
+from .metrics import metrics_routes
 from .objects import PROBLEM_SCHEMA
 from .pages import page_routes
 from .parts import HttpParts, HttpSettings
@@ -41,6 +42,7 @@ def build_app(parts: HttpParts, settings: HttpSettings) -> FastAPI:
         inquiry_routes(parts, settings),
         debug_routes(parts, settings),
         health_routes(parts.health),
+        metrics_routes(parts.sources, settings),
         page_routes(),
         docs_routes(),
     ):

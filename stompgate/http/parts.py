@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
@@ -13,6 +13,8 @@ from stompgate.chat.rooms import Rooms
 from stompgate.chat.wire import Wire
 from stompgate.ports.clock import Clock
 from stompgate.ports.sessions import Sessions
+
+from .measures import Sources
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -41,7 +43,7 @@ class Health(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
-    """The services behind the paths. ``server_id`` is the name of this server in its group."""
+    """The services behind the paths. ``server_id`` is the name of this server in its group; ``sources`` has the figures."""
 
     server_id: str
     rooms: Rooms
@@ -51,6 +53,7 @@ class HttpParts:
     wire: Wire
     clock: Clock
     health: Health
+    sources: Callable[[], Sources]
 
 
 @dataclass(frozen=True, slots=True)

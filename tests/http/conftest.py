@@ -15,6 +15,7 @@ from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.rooms import RoomLimits, Rooms
 from stompgate.chat.wire import Wire
 from stompgate.http.app import build_app
+from stompgate.http.measures import Sources
 from stompgate.http.parts import EVERYONE, HttpParts, HttpSettings, PartHealth
 from stompgate.mail.log import LogMail
 from stompgate.model.ids import MessageIds
@@ -86,9 +87,15 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         wire=Wire(None),
         clock=clock,
         health=health,
+        sources=no_sources,
     )
     yield House(store, sessions, clock, health, parts)
     await store.close()
+
+
+def no_sources() -> Sources:
+    """The figures of a whole server, which this is not."""
+    raise AssertionError("nobody asks for figures here")
 
 
 def code_of(answer: httpx.Response) -> str:
