@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 EVERYONE = "*"
 SAME_ORIGIN = "same-origin"
+LEAST_HEART_BEAT_MS = 100
 
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+", re.ASCII)
 
@@ -140,7 +141,7 @@ class Stomp(Section):
     before_connect_limit_bytes: int = Field(default=8192, ge=512, description="Size of the first frame in bytes.")
     first_frame_timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds within which CONNECT must come.")
     heart_beat_send_ms: int = Field(
-        default=10000, ge=0, le=3600000, description="Milliseconds between heart-beats we offer to send; 0 is none."
+        default=10000, ge=0, le=3600000, description="Milliseconds between heart-beats we offer to send, 100 at least; 0 is none."
     )
     heart_beat_receive_ms: int = Field(
         default=10000, ge=0, le=3600000, description="Milliseconds between heart-beats we ask for; 0 is none."
@@ -152,6 +153,13 @@ class Stomp(Section):
         default=5.0, ge=0, le=600, description="Seconds of silence that are always forgiven."
     )
     server_header: bool = Field(default=True, description="Whether CONNECTED tells `server` and `session`.")
+
+    @field_validator("heart_beat_send_ms")
+    @classmethod
+    def _can_be_kept(cls, interval_ms: int) -> int:
+        if 0 < interval_ms < LEAST_HEART_BEAT_MS:
+            raise mistake(f"0 or at least {LEAST_HEART_BEAT_MS}: nothing more often can be promised")
+        return interval_ms
 
     @model_validator(mode="after")
     def _smaller_fits_into_larger(self) -> Self:

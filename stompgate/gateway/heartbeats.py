@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from .peer import Peer
 
 _EARLY_SHARE: Final = 0.1
-"""How much of an interval is left when a heart-beat goes out, so that the wheel's tick and the network fit in."""
+"""How much of an interval is left when a heart-beat goes out, for the way to the peer."""
+
+_EARLY_TICKS: Final = 2
+"""The same at the least: the wheel may be one tick late, and the event loop another. Below so short an interval a heart-beat
+goes out with every tick."""
 
 _STALL_S: Final = 1.0
 """A timer this late says that this process stood still: what the peer sent meanwhile has not been read yet."""
@@ -26,12 +30,14 @@ _STALL_S: Final = 1.0
 class HeartBeats:
     """Sends and expects heart-beats for one peer as agreed."""
 
-    __slots__ = ("_expect_within_s", "_expecting", "_peer", "_send_after_s", "_sending")
+    __slots__ = ("_expect_within_s", "_expecting", "_peer", "_send_after_s", "_sending", "_sends")
 
     def __init__(self, peer: Peer, agreement: Agreement) -> None:
         settings = peer.gate.settings
         self._peer = peer
-        self._send_after_s = agreement.send_every_s * (1 - _EARLY_SHARE)
+        early_s = max(agreement.send_every_s * _EARLY_SHARE, peer.gate.wheel.tick_s * _EARLY_TICKS)
+        self._sends = agreement.send_every_s > 0
+        self._send_after_s = max(0.0, agreement.send_every_s - early_s)
         self._expect_within_s = 0.0
         if agreement.expect_every_s:
             patience_s = agreement.expect_every_s * settings.heart_beat_grace_factor
@@ -42,7 +48,7 @@ class HeartBeats:
     def start(self) -> None:
         """Begin, from now on."""
         now_s = self._peer.gate.clock.monotonic()
-        if self._send_after_s:
+        if self._sends:
             self._sending = self._peer.gate.wheel.schedule(now_s + self._send_after_s, self._send)
         if self._expect_within_s:
             self._expecting = self._peer.gate.wheel.schedule(now_s + self._expect_within_s, self._expect)

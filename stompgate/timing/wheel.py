@@ -51,10 +51,10 @@ class TimerWheel:
     it, within one turn.
     """
 
-    __slots__ = ("_due", "_pending", "_slots", "_tick", "_tick_s")
+    __slots__ = ("_due", "_pending", "_slots", "_tick", "tick_s")
 
     def __init__(self, tick_s: float = 0.05, slots: int = 1024) -> None:
-        self._tick_s = tick_s
+        self.tick_s = tick_s
         self._tick = 0  # the tick that the time was last in
         self._slots: list[list[Entry]] = [[] for _ in range(slots)]
         self._due: deque[Entry] = deque()
@@ -84,7 +84,7 @@ class TimerWheel:
 
     def _collect(self, now_s: float) -> None:
         """Move what is due out of the slots that the time has passed, each of them visited once."""
-        now_tick = int(now_s / self._tick_s)
+        now_tick = int(now_s / self.tick_s)
         due: list[Entry] = []
         # The last slot is visited again: its tick may not have been over.
         for tick in range(max(self._tick, now_tick - len(self._slots) + 1), now_tick + 1):
@@ -98,5 +98,5 @@ class TimerWheel:
 
     def _put(self, entry: Entry) -> None:
         # What is overdue already goes where the next advance looks first.
-        tick = max(int(entry.at_s / self._tick_s), self._tick)
+        tick = max(int(entry.at_s / self.tick_s), self._tick)
         self._slots[tick % len(self._slots)].append(entry)

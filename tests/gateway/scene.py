@@ -122,6 +122,8 @@ class Scene:
             "frames_per_turn": 100,
             "slice_receivers": 4,
             "first_frame_s": 60.0,
+            "heart_beat_grace_factor": 3.0,
+            "heart_beat_grace_floor_s": 0.0,
             **settings,
         }
         self.clock = FakeClock()
@@ -143,8 +145,6 @@ class Scene:
                 product="test",
                 frame_limits=Limits(),
                 heart_beat=HeartBeat(1000, 1000),
-                heart_beat_grace_factor=3.0,
-                heart_beat_grace_floor_s=0.0,
                 names_server=True,
                 before_connect_bytes=8192,
                 subscriptions=128,

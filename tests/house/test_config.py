@@ -41,17 +41,17 @@ def test_the_environment_alone_changes_no_settings_that_were_not_loaded(monkeypa
 
 
 def test_each_later_source_wins(tmp_path: Path) -> None:
-    file = "[http]\nhistory_needs_user = true\n[stomp]\nheaders_limit = 10\nheart_beat_send_ms = 1\n"
+    file = "[http]\nhistory_needs_user = true\n[stomp]\nheaders_limit = 10\nheart_beat_send_ms = 100\n"
     settings = loaded(
         'profile = "legacy"\n' + file + "[listen]\nport = 1\nbacklog = 2\n",
         tmp_path,
         STOMPGATE_LISTEN__PORT="2",
-        STOMPGATE_STOMP__HEART_BEAT_SEND_MS="2",
+        STOMPGATE_STOMP__HEART_BEAT_SEND_MS="200",
         options={("listen", "port"): "3"},
     )
     assert settings.auth.anonymous, "the profile wins over the default"
     assert settings.http.history_needs_user, "the file wins over the profile"
-    assert settings.stomp.heart_beat_send_ms == 2, "the environment wins over the file"
+    assert settings.stomp.heart_beat_send_ms == 200, "the environment wins over the file"
     assert settings.listen.port == 3, "an option wins over the environment"
     assert (settings.listen.backlog, settings.stomp.headers_limit) == (2, 10), "what only the file says holds"
 
@@ -156,6 +156,19 @@ def test_all_mistakes_are_named_at_once_with_source_key_and_expectation(tmp_path
         (
             "[connections]\noutbox_limit_bytes = 65536\n[stomp]\nframe_limit_bytes = 100000",
             "FILE: connections.outbox_limit_bytes: expected at least stomp.frame_limit_bytes",
+        ),
+        (
+            "[stomp]\nheart_beat_send_ms = 20",
+            "FILE: stomp.heart_beat_send_ms: expected 0 or at least 100: nothing more often can be promised, not 20",
+        ),
+        ("[tcp]\nport = -2", "FILE: tcp.port: expected at least -1, not -2"),
+        (
+            '[tcp]\nclear_text = true\ntls_certificate = "/dev/null"\ntls_key = "/dev/null"',
+            "FILE: tcp.clear_text: expected false where this port has a certificate of its own",
+        ),
+        (
+            '[tcp]\ntls_key = "/dev/null"',
+            "FILE: tcp.tls_key: expected tls_certificate as well: a key is of no use without its certificate",
         ),
         (
             f'server_id = "{"x" * 200}"',
