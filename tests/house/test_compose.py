@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,6 +61,12 @@ def test_every_variable_is_a_setting_with_a_valid_value(server: str) -> None:
     assert settings.listen.host == ""
 
 
+def test_the_example_files_of_a_cluster_are_valid_and_differ_where_they_must() -> None:
+    files = sorted((DEPLOY / "cluster").glob("*.toml"))
+    loaded = [load(file=file, environment={}, options={}) for file in files]
+    assert [(settings.server_id, settings.listen.port) for settings in loaded] == [(SERVERS[0], 8070), (SERVERS[1], 8071)]
+
+
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("key", ["store", "relay", "sessions"])
 def test_a_server_looks_for_its_backends_where_the_compose_file_has_them(server: str, key: str) -> None:
@@ -73,6 +80,10 @@ def test_mysql_makes_the_database_and_the_user_that_the_servers_name() -> None:
     url = urlsplit(services()["chat-server-1"]["environment"]["STOMPGATE_STORE"])
     made = services()["mysql"]["environment"]
     assert (url.username, url.password, url.path[1:]) == (made["MYSQL_USER"], made["MYSQL_PASSWORD"], made["MYSQL_DATABASE"])
+
+
+def test_what_the_driver_needs_for_the_login_of_mysql_8_is_installed_with_the_program() -> None:
+    assert any(text.startswith("cryptography") for text in requires("stompgate") or ())
 
 
 def test_kafka_advertises_the_address_that_the_servers_use() -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.services.cluster [--folder FOLDER]``: the three services and two servers on them, until Ctrl-C.
+"""``python -m tests.services.cluster``: the three services and two servers on them, until Ctrl-C.
 
 What it started ends with it; services that ran before go on.
 """
@@ -47,13 +47,15 @@ def main() -> int:
     """Run until Ctrl-C. Returns the exit code: 1 if something could not start, or ended by itself."""
     parser = argparse.ArgumentParser(prog="python -m tests.services.cluster", description="three services, two servers")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where data and logs are kept (%(default)s)")
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument("--settings", type=Path, default=SETTINGS, help="a settings file for each server (%(default)s)")
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ours: list[Service] = []
     servers: list[Server] = []
     try:
         environment = _start_services(folder, ours)
-        for settings in sorted(SETTINGS.glob("*.toml")):
+        for settings in sorted(arguments.settings.glob("*.toml")):
             log = folder / f"{settings.stem}.log"
             _say(f"starting {settings.stem}, which logs to {log}")
             servers.append(_spawn(settings, log, environment))

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pymysql
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -183,6 +184,27 @@ def test_a_pid_that_belongs_to_another_process_by_now_is_left_alone(tmp_path: Pa
     file = tmp_path / "pid"
     file.write_text(f"{os.getpid()} 1\n")
     assert LastingProcess.find(file) is None
+
+
+def test_make_cluster_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    for name in ("one", "two"):
+        (settings / f"{name}.toml").write_text(f'server_id = "{name}"\n[listen]\nport = 0\n')
+    command = [sys.executable, "-m", "tests.services.cluster", "--folder", str(tmp_path), "--settings", str(settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as cluster:
+        assert cluster.stdout is not None
+        pages = [cluster.stdout.readline() for _ in ("one", "two")]
+        pids = [LastingProcess.find(file) for file in sorted(tmp_path.glob("*/pid"))]
+        assert len(pids) == 3
+        for page in pages:
+            ready = httpx.get(page.strip().rpartition(" ")[2].replace("/test/", "/health/ready"), trust_env=False).json()
+            assert ready["parts"]["store"]["status"] == "up"
+        cluster.send_signal(signal.SIGINT)
+        _, said = cluster.communicate(timeout=60)
+    assert cluster.returncode == 0, said
+    assert not any(found is not None and found.is_running for found in pids)
+    assert all('"event":"stopped"' in (tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
 
 
 def _services(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
