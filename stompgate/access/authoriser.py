@@ -30,21 +30,31 @@ class RoomAuthoriser:
 
     def may_subscribe(self, identity: Identity, destination: Destination) -> Awaitable[None] | None:
         """Return, or give an awaitable, if yes. Raises ``Refusal`` (NO_SUCH_ROOM, BAD_DESTINATION)."""
-        if destination.kind is Kind.BROADCAST:
-            return None
-        if destination.kind is Kind.INTAKE:
-            raise Refusal(Cause.BAD_DESTINATION, "To receive a room's messages SUBSCRIBE to /sub/chat/room/{roomUUID}.")
-        return self._may_enter(identity, destination.room)
+        match destination.kind:
+            case Kind.BROADCAST | Kind.OWN:
+                return None
+            case Kind.ROOM:
+                return self._may_enter(identity, destination.room)
+            case Kind.INTAKE:
+                raise Refusal(Cause.BAD_DESTINATION, "To receive a room's messages SUBSCRIBE to /sub/chat/room/{roomUUID}.")
+            case Kind.USER | Kind.REPLY:
+                raise Refusal(Cause.FORBIDDEN_DESTINATION, "To receive what is sent to you SUBSCRIBE to /user/queue/…")
 
     def may_send(self, identity: Identity, destination: Destination) -> Awaitable[None] | None:
         """Return, or give an awaitable, if yes. Raises ``Refusal`` (NO_SUCH_ROOM, FORBIDDEN_DESTINATION, BAD_DESTINATION)."""
-        if destination.kind is Kind.ROOM:
-            raise Refusal(Cause.FORBIDDEN_DESTINATION, "To send to a room SEND to /pub/room/{roomUUID}/message.")
         if destination.is_pattern:
             raise Refusal(Cause.BAD_DESTINATION, "SEND takes one destination, not a pattern.")
-        if destination.kind is Kind.BROADCAST:
-            return None
-        return self._may_enter(identity, destination.room)
+        if destination.is_servers:
+            raise Refusal(Cause.FORBIDDEN_DESTINATION, "Only the server sends to this destination.")
+        match destination.kind:
+            case Kind.INTAKE:
+                return self._may_enter(identity, destination.room)
+            case Kind.ROOM:
+                raise Refusal(Cause.FORBIDDEN_DESTINATION, "To send to a room SEND to /pub/room/{roomUUID}/message.")
+            case Kind.USER if identity.user is None:
+                raise Refusal(Cause.IDENTITY_REQUIRED, "Who sends to another user must be one.")
+            case _:
+                return None
 
     def _may_enter(self, identity: Identity, room: str) -> Awaitable[None] | None:
         known = self._members.known(room)

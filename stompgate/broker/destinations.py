@@ -10,6 +10,7 @@ from functools import lru_cache
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
 
+from . import users
 from .patterns import Pattern, has_wildcard
 
 LENGTH_LIMIT_BYTES = 255
@@ -18,7 +19,7 @@ _INTAKE_PREFIX, _INTAKE_SUFFIX = "/pub/room/", "/message"
 _BROADCAST_PREFIXES = ("/topic/", "/sub/")
 _EXPECTED = (
     "Expected /pub/room/{roomUUID}/message to send to a room, /sub/chat/room/{roomUUID} to subscribe to one, "
-    "or a destination below /topic/ or /sub/."
+    "or a destination below /topic/, /sub/ or /user/."
 )
 
 
@@ -41,13 +42,32 @@ def read_destination(text: str) -> Destination:
         if pattern:
             Pattern(text)  # refused here, once, if it is not well formed
         return Destination(text, Kind.BROADCAST, is_pattern=pattern)
+    if text.startswith(users.USER_PREFIX):
+        return _read_user(text)
+    if text.startswith(users.REPLY_PREFIX) and "/" not in text[len(users.REPLY_PREFIX) :]:
+        return Destination(text, Kind.REPLY)
+    if text.startswith(users.TEMPORARY_PREFIX):
+        raise Refusal(Cause.BAD_DESTINATION, "A destination below /temp-queue/ stands in the reply-to header of a SEND only.")
     raise Refusal(Cause.BAD_DESTINATION, _EXPECTED)
+
+
+def _read_user(text: str) -> Destination:
+    segments = text[len(users.USER_PREFIX) :].split("/")
+    if users.is_own(segments) and len(segments) > 1 and not has_wildcard(text):
+        return Destination(text, Kind.OWN, is_servers=text == users.ERRORS)
+    if len(segments) > 2 and users.is_own(segments[1:]) and not has_wildcard("/".join(segments[1:])):
+        name = users.canonical(segments[0], "/".join(segments[1:]))
+        return Destination(name, Kind.USER, is_servers=users.shown(name) == users.ERRORS)
+    raise Refusal(
+        Cause.BAD_DESTINATION, "Expected /user/queue/… or /user/topic/… for oneself, /user/{name}/queue/… for another user."
+    )
 
 
 def _check_spelling(text: str) -> None:
     if len(text) > LENGTH_LIMIT_BYTES or len(text.encode(errors="replace")) > LENGTH_LIMIT_BYTES:
         raise Refusal(Cause.BAD_DESTINATION, f"A destination has at most {LENGTH_LIMIT_BYTES} bytes.")
-    if not text.isprintable() or "\\" in text or "%2f" in text.lower():
+    is_user = text.startswith(users.USER_PREFIX)  # in a user's name a slash is written so
+    if not text.isprintable() or "\\" in text or ("%2f" in text.lower() and not is_user):
         raise Refusal(Cause.BAD_DESTINATION, "A destination has no control characters, backslashes or encoded slashes.")
     if not text.startswith("/"):
         raise Refusal(Cause.BAD_DESTINATION, _EXPECTED)

@@ -5,8 +5,10 @@ It knows neither frames nor stores: what is kept says its own size. Nothing that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from stompgate.model.causes import Cause, Refusal
 
@@ -33,10 +35,10 @@ class TransactionLimits:
 class Transaction(Generic[Kept]):
     """What a client has sent since BEGIN, in its order."""
 
-    __slots__ = ("_limits", "_size_bytes", "kept", "name")
+    __slots__ = ("_limits", "_size_bytes", "has_failed", "kept")
 
-    def __init__(self, name: str, limits: TransactionLimits) -> None:
-        self.name = name
+    def __init__(self, limits: TransactionLimits) -> None:
+        self.has_failed = False
         self.kept: list[Kept] = []
         self._limits = limits
         self._size_bytes = 0
@@ -51,6 +53,15 @@ class Transaction(Generic[Kept]):
                 f"A transaction may have {limits.frames} frames, with {limits.size_bytes} bytes of bodies.",
             )
         self.kept.append(thing)
+
+    @contextmanager
+    def failing(self) -> Iterator[Self]:
+        """A refusal within makes the whole transaction one that must not be committed."""
+        try:
+            yield self
+        except Refusal:
+            self.has_failed = True
+            raise
 
 
 class Transactions(Generic[Kept]):
@@ -68,7 +79,7 @@ class Transactions(Generic[Kept]):
             raise Refusal(Cause.DUPLICATE_TRANSACTION, "Each open transaction of a connection needs a name of its own.")
         if len(self._open) >= self._limits.open:
             raise Refusal(Cause.TOO_MANY_TRANSACTIONS, f"A connection may have {self._limits.open} open transactions.")
-        self._open[name] = Transaction(name, self._limits)
+        self._open[name] = Transaction(self._limits)
 
     def named(self, name: str) -> Transaction[Kept]:
         """Return an open transaction. Raises ``Refusal`` (UNKNOWN_TRANSACTION)."""
@@ -78,7 +89,7 @@ class Transactions(Generic[Kept]):
         return transaction
 
     def end(self, name: str) -> Transaction[Kept]:
-        """Close a transaction, and return what it kept. Raises ``Refusal`` (UNKNOWN_TRANSACTION)."""
+        """Close a transaction, and return it. Raises ``Refusal`` (UNKNOWN_TRANSACTION)."""
         transaction = self.named(name)
         del self._open[name]
         return transaction

@@ -43,9 +43,9 @@ def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:
     settlement = read_settlement(peer, frame)
     transaction = frame.headers.get("transaction")
     if transaction is not None:
-        held_by = peer.transactions.named(transaction)
+        held = peer.transactions.named(transaction)
         if settlement is not None:
-            held_by.hold(settlement)
+            held.hold(settlement)
     elif settlement is not None:
         settlement.go(peer)
     peer.receipt(frame.headers.get("receipt"))

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Hashable, Iterable, Sequence
 from typing import Final
 
+from stompgate.broker import users
 from stompgate.broker.destinations import ROOM_PREFIX, room_destination
 from stompgate.broker.router import Router, Topic
 from stompgate.chat.feeds import Feeds
@@ -34,14 +35,22 @@ Slice = tuple[Hashable, Sequence[Subscription]]
 
 
 class Outgoing:
-    """A MESSAGE before it is encoded. ``seq`` is None for what is not numbered."""
+    """A MESSAGE before it is encoded. ``seq`` is None for what is not numbered; ``shown`` is the name its receivers know."""
 
-    __slots__ = ("_templates", "body", "destination", "headers", "id", "is_text", "seq")
+    __slots__ = ("_shown", "_templates", "body", "destination", "headers", "id", "is_text", "seq")
 
     def __init__(
-        self, destination: str, message_id: str, headers: Sequence[tuple[str, str]], body: bytes, seq: int | None = None
+        self,
+        destination: str,
+        message_id: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        seq: int | None = None,
+        shown: str = "",
     ) -> None:
         self.destination = destination
+        self._shown = shown or destination
         self.id = message_id
         self.headers = headers
         self.body = body
@@ -53,7 +62,7 @@ class Outgoing:
         """The message in a version, made once."""
         template = self._templates.get(version)
         if template is None:
-            template = MessageTemplate.of(self.destination, self.id, self.headers, self.body, version)
+            template = MessageTemplate.of(self._shown, self.id, self.headers, self.body, version)
             self._templates[version] = template
         return template
 
@@ -119,7 +128,7 @@ class Delivery:
         """A client's message to a destination that is not stored: here at once, elsewhere by the relay."""
         self._counter += 1
         record = BrokerRecord(self._origin, self._counter, message_id, destination, headers, body)
-        self._send(Outgoing(destination, message_id, headers, body))
+        self._send(Outgoing(destination, message_id, headers, body, shown=users.shown(destination)))
         self._relay.publish(record)
 
     def deliver(self, message: ChatMessage) -> None:
@@ -130,6 +139,11 @@ class Delivery:
         """One room's message for one subscription that catches up."""
         outgoing = self._chat(message)
         subscription.last_seq = message.seq
+        self._write(outgoing, subscription.encoding, (subscription,))
+
+    def tell(self, subscription: Subscription, message_id: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """A message for one subscription alone, to the destination that it named."""
+        outgoing = Outgoing(subscription.destination, message_id, headers, body, shown=subscription.name)
         self._write(outgoing, subscription.encoding, (subscription,))
 
     def members_changed(self, room: str, members: Members | None) -> None:
@@ -236,7 +250,7 @@ class Delivery:
     def _chat(self, message: ChatMessage) -> Outgoing:
         headers = (_JSON, ("position", message.position))
         body = self._wire.message_body(message)
-        return Outgoing(room_destination(message.room), message.id, headers, body, message.seq)
+        return Outgoing(room_destination(message.room), message.id, headers, body, seq=message.seq)
 
     def _foreign(self, record: ForeignRecord) -> Outgoing:
         return Outgoing(room_destination(record.room), record.id, (_JSON,), self._wire.foreign_body(record))
@@ -252,7 +266,8 @@ class Delivery:
         if record.counter <= last:
             self.repeats += 1
             return
-        self._send(Outgoing(record.destination, record.id, record.headers, record.body))
+        shown = users.shown(record.destination)
+        self._send(Outgoing(record.destination, record.id, record.headers, record.body, shown=shown))
 
 
 def _in_turn(seq: int, receivers: Iterable[Subscription]) -> list[Subscription]:

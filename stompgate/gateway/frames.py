@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from stompgate.broker import users
 from stompgate.broker.acknowledgements import AckMode
 from stompgate.broker.destinations import read_destination
 from stompgate.chat.recovery import Begun
@@ -49,6 +50,7 @@ def _connect(peer: Peer, frame: Frame) -> Waiting:
     if version is None:
         raise Refusal(Cause.NO_COMMON_VERSION, "This server speaks STOMP 1.0, 1.1 and 1.2.")
     agreement = heartbeats.negotiate(heartbeats.parse(frame.headers.get("heart-beat")), settings.heart_beat)
+    peer.wants_soft_errors = frame.headers.get("errors") == "soft"
     identity = peer.gate.authenticator.authenticate(frame.headers)
     if isinstance(identity, Identity):
         _connected(peer, version, identity, agreement)
@@ -109,13 +111,10 @@ def _disconnected(peer: Peer, frame: Frame) -> None:
 def _subscribe(peer: Peer, frame: Frame) -> Waiting:
     destination = read_destination(frame.headers["destination"])
     subscription_id = frame.headers.get("id")
-    subscription = Subscription(peer, subscription_id, destination.name, AckMode(frame.headers.get("ack", "auto")))
-    if peer.subscriptions is None:
-        peer.subscriptions = {}
-    if subscription.key in peer.subscriptions:
-        raise Refusal(Cause.DUPLICATE_SUBSCRIPTION, "Each living subscription of a connection needs an id of its own.")
-    if len(peer.subscriptions) >= peer.gate.settings.subscriptions:
-        raise Refusal(Cause.TOO_MANY_SUBSCRIPTIONS, f"A connection may have {peer.gate.settings.subscriptions} subscriptions.")
+    routed_by = users.of_user(peer.identity.user or "", destination.name) if destination.kind is Kind.OWN else destination.name
+    mode = AckMode(frame.headers.get("ack", "auto"))
+    subscription = Subscription(peer, subscription_id, destination.name, mode, destination=routed_by)
+    peer.check_new(subscription)
     if destination.kind is Kind.ROOM:
         _follow(peer, frame, subscription, destination)
         return None
@@ -127,22 +126,21 @@ def _subscribe(peer: Peer, frame: Frame) -> Waiting:
 
 
 def _subscribed(peer: Peer, frame: Frame, subscription: Subscription) -> None:
-    if peer.subscriptions is not None and not peer.is_gone and peer.state is State.CONNECTED:
-        peer.subscriptions[subscription.key] = subscription
+    if not peer.is_gone and peer.state is State.CONNECTED:
+        peer.begin_subscription(subscription)
         peer.gate.router.add(subscription)
         peer.receipt(frame.headers.get("receipt"))
 
 
 def _follow(peer: Peer, frame: Frame, subscription: Subscription, destination: Destination) -> None:
     """Register first; whether the user may, and what was missed, is read by a task that holds no other frame."""
-    assert peer.subscriptions is not None
     receipt_id = frame.headers.get("receipt")
 
     def begun(how: Begun) -> None:
         recovered = {} if how.recovered is None else {"recovered": str(how.recovered).lower()}
         peer.receipt(receipt_id, {**recovered, "position": how.position})
 
-    peer.subscriptions[subscription.key] = subscription
+    peer.begin_subscription(subscription)
     subscription.following = Following(peer.gate, subscription, destination)
     subscription.following.begin(frame.headers.get("since"), receipt_id, begun)
 

@@ -7,11 +7,13 @@ parser's buffer; past a bound the transport stops reading. A refusal is an ERROR
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import orjson
 import structlog
 
+from stompgate.broker import users
 from stompgate.broker.transactions import Transactions
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.sessions import ANONYMOUS, Identity, Session
@@ -63,6 +65,7 @@ class Peer:
         "state",
         "subscriptions",
         "unacknowledged",
+        "wants_soft_errors",
     )
 
     def __init__(self, gate: Gate, link: Link) -> None:
@@ -74,6 +77,7 @@ class Peer:
         self.subscriptions: dict[str, Subscription] | None = None
         self.in_flight = 0
         self.unacknowledged = 0
+        self.wants_soft_errors = False
         self.is_gone = False
         self.is_reading_paused = False
         self.cause: Cause | None = None
@@ -205,6 +209,10 @@ class Peer:
             self.subscriptions = {}
         self.subscriptions[subscription.key] = subscription
 
+    def subscribed_to(self, name: str) -> Sequence[Subscription]:
+        """The subscriptions of this connection to a destination, by the name that the client wrote."""
+        return [subscription for subscription in (self.subscriptions or {}).values() if subscription.name == name]
+
     def end_subscription(self, subscription: Subscription) -> None:
         """End one subscription; its unacknowledged messages are settled by that."""
         if not subscription.is_live:
@@ -237,7 +245,12 @@ class Peer:
         self.close(error.cause)
 
     def refuse(self, refusal: Refusal, receipt_id: str | None = None) -> None:
-        """Fail, but after the answers to earlier SENDs, for those take effect. No further frame will."""
+        """Fail, but after the answers to earlier SENDs, for those take effect. No further frame will.
+
+        Of a connection that asked for soft errors only the frame is refused, where the cause allows it.
+        """
+        if self.complain(refusal, receipt_id):
+            return
         self._parser.discard()
         waiting = self.settled()
         if waiting is None:
@@ -245,6 +258,19 @@ class Peer:
         elif self._failing is None:
             failing = self._fail_after(waiting, refusal, receipt_id)
             self._failing = self.gate.loop.create_task(failing, name="peer fails")
+
+    def complain(self, refusal: Refusal, receipt_id: str | None) -> bool:
+        """Tell a refusal by a MESSAGE, where the client asked for that and subscribed to it. False: it is for an ERROR."""
+        if not (self.wants_soft_errors and refusal.cause.is_soft):
+            return False
+        listening = self.subscribed_to(users.ERRORS)
+        headers = [("content-type", "application/json"), ("message", refusal.cause.text), ("code", refusal.cause.code)]
+        if receipt_id is not None:
+            headers.append(("receipt-id", receipt_id))
+        for subscription in listening:
+            message_id = self.gate.ids.new(self.gate.clock.utc_us())
+            self.gate.delivery.tell(subscription, message_id, headers, orjson.dumps(refusal.problem()))
+        return bool(listening)
 
     async def _fail_after(self, waiting: Awaitable[None], refusal: Refusal, receipt_id: str | None) -> None:
         await waiting
@@ -323,7 +349,12 @@ class Peer:
                 if frame is None:
                     break
                 frames[frame.command] += 1
-                waiting = handle(self, frame)
+                try:
+                    waiting = handle(self, frame)
+                except Refusal as refusal:
+                    if not self.complain(refusal, frame.headers.get("receipt")):
+                        raise
+                    waiting = None
                 if waiting is not None:
                     self._holds = True
                     self._holding = self.gate.loop.create_task(self._hold(waiting, frame), name="peer holds")

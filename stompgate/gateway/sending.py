@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from stompgate.broker import users
+from stompgate.broker.acknowledgements import AckMode
 from stompgate.broker.destinations import read_destination
 from stompgate.chat.wire import read_incoming
 from stompgate.model.causes import Cause, Refusal
@@ -18,6 +20,8 @@ from stompgate.model.messages import Draft
 from stompgate.model.sessions import Identity
 from stompgate.ports.store import Outcome, Rejected
 from stompgate.stomp.frames import Frame, user_headers
+
+from .subscriptions import Subscription
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -64,7 +68,7 @@ class ChatParcel:
 
 @dataclass(frozen=True, slots=True)
 class BroadcastParcel:
-    """A message for a destination that is not stored."""
+    """A message for a destination that is not stored: for all who subscribed, for a user, or for the sender alone."""
 
     destination: Destination
     headers: tuple[tuple[str, str], ...]
@@ -82,8 +86,13 @@ class BroadcastParcel:
 
     def go(self, peer: Peer, receipt_id: str | None) -> None:
         """Deliver it here and hand it to the relay. The RECEIPT means that it was accepted."""
-        gate = peer.gate
-        gate.delivery.broadcast(self.destination.name, gate.ids.new(gate.clock.utc_us()), self.headers, self.body)
+        gate, name = peer.gate, self.destination.name
+        message_id = gate.ids.new(gate.clock.utc_us())
+        if self.destination.kind is Kind.OWN:
+            for subscription in peer.subscribed_to(name):
+                gate.delivery.tell(subscription, message_id, self.headers, self.body)
+        else:
+            gate.delivery.broadcast(name, message_id, self.headers, self.body)
         peer.receipt(receipt_id)
 
 
@@ -92,13 +101,14 @@ Parcel = ChatParcel | BroadcastParcel
 
 def send(peer: Peer, frame: Frame) -> Waiting:
     """Let a SEND take effect, or keep it in its transaction."""
-    parcel = read_parcel(peer, frame)
     receipt_id = frame.headers.get("receipt")
     transaction = frame.headers.get("transaction")
     if transaction is not None:
-        peer.transactions.named(transaction).hold(parcel)
+        with peer.transactions.named(transaction).failing() as held:
+            held.hold(read_parcel(peer, frame))
         peer.receipt(receipt_id)
         return None
+    parcel = read_parcel(peer, frame)
     waiting = parcel.admission(peer)
     if waiting is None:
         parcel.go(peer, receipt_id)
@@ -111,7 +121,7 @@ def read_parcel(peer: Peer, frame: Frame) -> Parcel:
     destination = read_destination(frame.headers["destination"])
     if destination.kind is Kind.INTAKE:
         return _read_chat(peer, frame, destination)
-    return BroadcastParcel(destination, user_headers(frame.headers), frame.body)
+    return BroadcastParcel(destination, _with_reply_destination(peer, user_headers(frame.headers)), frame.body)
 
 
 def _read_chat(peer: Peer, frame: Frame, destination: Destination) -> ChatParcel:
@@ -128,6 +138,30 @@ def _read_chat(peer: Peer, frame: Frame, destination: Destination) -> ChatParcel
     if not sender:
         raise Refusal(Cause.IDENTITY_REQUIRED, 'The body must have "sender", since this connection has no user.')
     return ChatParcel(destination, sender, incoming.content, _client_message_id(frame.headers))
+
+
+def _with_reply_destination(peer: Peer, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Replace ``reply-to:/temp-queue/…`` by a destination that reaches this connection, under the subscription id of that name.
+
+    Clients of RabbitMQ know it so. The same name means the same destination as long as the connection lives.
+    """
+    return tuple(
+        (key, _reply_destination(peer, value))
+        if key == "reply-to" and value.startswith(users.TEMPORARY_PREFIX)
+        else (key, value)
+        for key, value in headers
+    )
+
+
+def _reply_destination(peer: Peer, name: str) -> str:
+    known = (peer.subscriptions or {}).get(name)
+    if known is not None:
+        return known.destination
+    subscription = Subscription(peer, name, users.new_reply_destination(), AckMode.AUTO)
+    peer.check_new(subscription)
+    peer.begin_subscription(subscription)
+    peer.gate.router.add(subscription)
+    return subscription.destination
 
 
 def _client_message_id(headers: Mapping[str, str]) -> str | None:

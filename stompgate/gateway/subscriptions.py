@@ -31,15 +31,28 @@ BY_HAND = "by hand"
 class Subscription:
     """One SUBSCRIBE of one peer.
 
-    ``last_seq`` is the number of the last message given, for rooms. ``following`` is set for rooms: how it catches up.
+    ``name`` is the destination as the client wrote it, and is shown it; ``destination`` the one it is routed by, the same if
+    left out. For rooms ``last_seq`` is the number of the last message given, and ``following`` how it catches up.
     """
 
-    __slots__ = ("destination", "encoding", "following", "id", "is_live", "last_seq", "outbox", "peer", "unacknowledged")
+    __slots__ = (
+        "destination",
+        "encoding",
+        "following",
+        "id",
+        "is_live",
+        "last_seq",
+        "name",
+        "outbox",
+        "peer",
+        "unacknowledged",
+    )
 
-    def __init__(self, peer: Peer, subscription_id: str | None, destination: str, mode: AckMode) -> None:
+    def __init__(self, peer: Peer, subscription_id: str | None, name: str, mode: AckMode, *, destination: str = "") -> None:
         self.peer = peer
         self.id = subscription_id
-        self.destination = destination
+        self.name = name
+        self.destination = destination or name
         self.outbox = peer.link.outbox
         self.is_live = True
         self.last_seq = 0
@@ -52,7 +65,7 @@ class Subscription:
     @property
     def key(self) -> str:
         """What UNSUBSCRIBE names it by: its id, or in 1.0 without one its destination."""
-        return self.destination if self.id is None else self.id
+        return self.name if self.id is None else self.id
 
     def encode(self, template: MessageTemplate, message_id: str, *, is_text: bool) -> bytes:
         """The bytes of a message for this subscription alone, which owes an ACK for it from now on if it gives one by hand."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stompgate.model.causes import Refusal
+from stompgate.model.causes import Cause, Refusal
 from stompgate.ports.store import Outcome, Rejected
 from stompgate.stomp.frames import Frame
 
@@ -42,6 +42,8 @@ def abort(peer: Peer, frame: Frame) -> Waiting:
 def commit(peer: Peer, frame: Frame) -> Waiting:
     """Let a transaction take effect. Frames behind it wait; its RECEIPT means that its messages are stored."""
     transaction = peer.transactions.end(frame.headers["transaction"])
+    if transaction.has_failed:
+        raise Refusal(Cause.TRANSACTION_FAILED)
     return _commit(peer, transaction.kept, frame.headers.get("receipt"))
 
 

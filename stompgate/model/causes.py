@@ -16,7 +16,8 @@ class CauseFacts:
 
     ``code`` is stable and machine-readable, ``text`` one public English sentence, ``close_code`` a WebSocket close code
     (RFC 6455 section 7.4), ``http_status`` the status of the problem document (RFC 9457), ``retry`` says whether the same
-    request or connection may succeed when it is tried again unchanged.
+    request or connection may succeed when it is tried again unchanged. ``is_soft``: it concerns the application and not the
+    protocol, so that a connection that asked for ``errors:soft`` is told and lives.
     """
 
     code: str
@@ -24,6 +25,7 @@ class CauseFacts:
     close_code: int
     http_status: int
     retry: bool
+    is_soft: bool = False
 
 
 class Cause(Enum):
@@ -52,13 +54,14 @@ class Cause(Enum):
     NOT_UTF8 = CauseFacts("not-utf8", "Text must be UTF-8.", 1007, 400, False)
 
     # What the application refuses.
-    BAD_DESTINATION = CauseFacts("bad-destination", "There is no such destination.", 1008, 404, False)
-    FORBIDDEN_DESTINATION = CauseFacts("forbidden-destination", "This destination is not open to you.", 1008, 403, False)
-    NO_SUCH_ROOM = CauseFacts("no-such-room", "There is no such room among yours.", 1008, 404, False)
-    BAD_BODY = CauseFacts("bad-body", "The body is not what this destination takes.", 1008, 400, False)
-    BODY_TOO_LONG = CauseFacts("body-too-long", "The message is longer than this server takes.", 1009, 413, False)
-    WRONG_SENDER = CauseFacts("wrong-sender", "The message names another sender than you.", 1008, 403, False)
-    IDENTITY_REQUIRED = CauseFacts("identity-required", "Say who you are.", 1008, 401, False)
+    TRANSACTION_FAILED = CauseFacts("transaction-failed", "A frame of this transaction was refused.", 1008, 409, False, True)
+    BAD_DESTINATION = CauseFacts("bad-destination", "There is no such destination.", 1008, 404, False, True)
+    FORBIDDEN_DESTINATION = CauseFacts("forbidden-destination", "This destination is not open to you.", 1008, 403, False, True)
+    NO_SUCH_ROOM = CauseFacts("no-such-room", "There is no such room among yours.", 1008, 404, False, True)
+    BAD_BODY = CauseFacts("bad-body", "The body is not what this destination takes.", 1008, 400, False, True)
+    BODY_TOO_LONG = CauseFacts("body-too-long", "The message is longer than this server takes.", 1009, 413, False, True)
+    WRONG_SENDER = CauseFacts("wrong-sender", "The message names another sender than you.", 1008, 403, False, True)
+    IDENTITY_REQUIRED = CauseFacts("identity-required", "Say who you are.", 1008, 401, False, True)
     ORIGIN_REFUSED = CauseFacts("origin-refused", "Pages of this origin may not connect here.", 1008, 403, False)
     OPERATORS_ONLY = CauseFacts("operators-only", "Only operators may see this.", 1008, 403, False)
 
@@ -74,15 +77,16 @@ class Cause(Enum):
     HEAD_LATE = CauseFacts("head-late", "The request did not come in time.", 1008, 408, True)
 
     # The server's own troubles.
-    STORE_UNAVAILABLE = CauseFacts("store-unavailable", "Messages cannot be stored now; try later.", 1013, 503, True)
+    STORE_UNAVAILABLE = CauseFacts("store-unavailable", "Messages cannot be stored now; try later.", 1013, 503, True, True)
     OUTCOME_UNKNOWN = CauseFacts(
         "outcome-unknown",
         "It is not known whether the message was stored; send it again with the same client-message-id.",
         1013,
         503,
         True,
+        True,
     )
-    OVERLOADED = CauseFacts("overloaded", "The server has too much to do; try later.", 1013, 503, True)
+    OVERLOADED = CauseFacts("overloaded", "The server has too much to do; try later.", 1013, 503, True, True)
     INTERNAL = CauseFacts("internal", "The server made a mistake.", 1011, 500, True)
 
     # HTTP alone.
@@ -109,6 +113,10 @@ class Cause(Enum):
     @property
     def retry(self) -> bool:
         return self.value.retry
+
+    @property
+    def is_soft(self) -> bool:
+        return self.value.is_soft
 
 
 class Refusal(Exception):

@@ -12,13 +12,20 @@ class Kind(Enum):
     INTAKE = "intake"  # SEND only: a chat message for a room
     ROOM = "room"  # SUBSCRIBE only: the messages of a room, stored and in order
     BROADCAST = "broadcast"  # both: to all who subscribe, not stored
+    OWN = "own"  # both: SUBSCRIBE to what is sent to oneself; SEND reaches this connection alone
+    USER = "user"  # SEND only: to every session of a user
+    REPLY = "reply"  # SEND only: an answer to whoever gave this name away
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A canonical destination. ``room`` is set for INTAKE and ROOM; ``is_pattern`` only ever for BROADCAST."""
+    """A canonical destination. ``room`` is set for INTAKE and ROOM; ``is_pattern`` only ever for BROADCAST.
+
+    ``is_servers``: only the server itself sends there.
+    """
 
     name: str
     kind: Kind
     room: str = ""
     is_pattern: bool = False
+    is_servers: bool = False

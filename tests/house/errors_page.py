@@ -15,15 +15,24 @@ counters use the same codes.
 
 This page is made from `stompgate/model/causes.py`.
 
-| Code | Text | Close | Status | Coming back helps |
-|---|---|---|---|---|
+A client that sends `errors:soft` in CONNECT and subscribes to `/user/queue/errors` gets those marked as soft as a MESSAGE
+there, with the headers `message`, `code` and `receipt-id` and the problem document as its body, and its connection lives.
+
+| Code | Text | Close | Status | Coming back helps | Soft |
+|---|---|---|---|---|---|
 """
 
 
 def page() -> str:
     """The whole page."""
-    rows = (f"| `{c.code}` | {c.text} | {c.close_code} | {c.http_status} | {'yes' if c.retry else 'no'} |\n" for c in Cause)
+    rows = (
+        f"| `{c.code}` | {c.text} | {c.close_code} | {c.http_status} | {_yes(c.retry)} | {_yes(c.is_soft)} |\n" for c in Cause
+    )
     return HEAD + "".join(rows)
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 if __name__ == "__main__":
