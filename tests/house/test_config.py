@@ -176,7 +176,7 @@ def test_all_mistakes_are_named_at_once_with_source_key_and_expectation(tmp_path
         ),
         ("a = ", "FILE: not valid TOML: Invalid value (at end of document)"),
         ('relay = "kafka"', 'FILE: relay: expected a URL that begins with its scheme, like "local:"'),
-        ('relay = "carrier-pigeon://u:secret@loft"', "FILE: relay: expected a URL with one of the schemes local:"),
+        ('relay = "carrier-pigeon://u:secret@loft"', "FILE: relay: expected a URL with one of the schemes kafka:, local:"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
