@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import yaml
 
 from stompgate.config import load
 from stompgate.settings import Settings
+from tests.daemon_process import Daemon
 from tests.requirements import require_program
 from tests.services.nginx import DEPLOYED, Nginx
 
@@ -115,6 +118,20 @@ def test_the_image_sets_valid_settings() -> None:
     assert variables
     settings = settings_of({name: value.strip('"') for name, value in variables})
     assert settings.listen.host == ""
+
+
+def test_the_image_asks_whether_the_server_is_alive(daemon: Daemon) -> None:
+    (check,) = re.findall(r"(?s)HEALTHCHECK .*?CMD (\[.*?\])\n", (DEPLOY / "Dockerfile").read_text())
+    command = [sys.executable, *json.loads(check)[1:]]
+
+    def asked_of(port: int) -> int:
+        environment = {**os.environ, "STOMPGATE_LISTEN__PORT": str(port)}
+        return subprocess.run(command, env=environment, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
+
+    assert asked_of(daemon.port) == 0
+    port = daemon.port
+    daemon.stop()
+    assert asked_of(port) == 1
 
 
 def test_nginx_accepts_its_file_and_sends_to_the_servers(tmp_path: Path) -> None:
