@@ -185,8 +185,7 @@ class MysqlConnection:
         self._driver.close()
 
     def _packet(self, statements: Sequence[Statement]) -> bytes:
-        escape = self._driver.escape
-        text = ";".join([sql % tuple([escape(value) for value in values]) if values else sql for sql, values in statements])
+        text = ";".join([sql % self._literals(values) if values else sql for sql, values in statements])
         try:
             packet = text.encode()
         except UnicodeEncodeError as error:
@@ -194,6 +193,16 @@ class MysqlConnection:
         if len(packet) >= self.max_packet_bytes:
             raise NotSendable(f"{len(packet)} bytes are more than the database takes (max_allowed_packet)")
         return packet
+
+    def _literals(self, values: Sequence[object]) -> tuple[object, ...]:
+        """Values as SQL, by the driver's rules. The kinds that come in their thousands take the short way through it."""
+        escape, escape_string = self._driver.escape, self._driver.escape_string
+        return tuple(
+            [
+                f"'{escape_string(value)}'" if type(value) is str else value if type(value) is int else escape(value)
+                for value in values
+            ]
+        )
 
 
 async def connect(address: Address, session: Session) -> MysqlConnection:
@@ -238,7 +247,7 @@ async def _set_up(driver: Any, session: Session) -> MysqlConnection:
                 "SET SESSION autocommit = 1, time_zone = '+00:00',"
                 # Strict: a value that does not fit is an error. Backslashes escape, as the driver counts on.
                 " sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
-                " innodb_lock_wait_timeout = %s, lock_wait_timeout = %s, wait_timeout = %s",
+                " group_concat_max_len = 1048576, innodb_lock_wait_timeout = %s, lock_wait_timeout = %s, wait_timeout = %s",
                 (session.lock_wait_s, session.lock_wait_s, session.idle_s),
             ),
             ("SELECT VERSION(), @@max_allowed_packet", ()),
