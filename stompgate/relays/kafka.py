@@ -148,8 +148,6 @@ class KafkaRelay:
 
     def figures(self) -> Sequence[Figure]:
         """For operators."""
-        if self._publisher is None or self._reader is None:
-            return ()
         return figures(self._publisher, self._reader, self._departures)
 
     def _topic_names(self) -> tuple[str, ...]:

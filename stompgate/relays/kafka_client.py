@@ -3,6 +3,7 @@
 - A start waits as long as the broker does: every wait is bounded.
 - An idempotent producer's ``stop`` waits for records that may never be answered, and a consumer's ``stop`` may raise
   CancelledError out of its fetcher with half of its work undone: what is left is ended by hand.
+- A commit whose caller gives up goes on by itself, and its error is nobody's: it is looked at.
 - Without a leader or a broker, metadata are asked for again without pause: a pause is put in.
 
 Its errors become ``KafkaAway`` here; none leaves the relay.
@@ -13,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -111,13 +112,35 @@ async def bounded(work: Awaitable[ResultT], within_s: float, what: str) -> Resul
         raise KafkaAway(f"{what}: {error}") from error
 
 
+async def start_producer(producer: AIOKafkaProducer, within_s: float) -> None:
+    """Start a producer; one that does not start is got rid of. Raises ``KafkaAway``."""
+    await _start(producer.start(), partial(discard_producer, producer), within_s)
+
+
+async def start_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
+    """Start a consumer; one that does not start is got rid of. Raises ``KafkaAway``."""
+    await _start(consumer.start(), partial(discard_consumer, consumer), within_s)
+    _own_up_to_commits(consumer._coordinator)
+
+
+async def start_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
+    """Start an admin client; one that does not start is got rid of. Raises ``KafkaAway``."""
+    await _start(admin.start(), partial(discard_admin, admin), within_s)
+
+
 async def discard_producer(producer: AIOKafkaProducer, within_s: float) -> None:
     """End a producer and all that belongs to it. What it has not delivered may be delivered yet, or not."""
-    producer._message_accumulator.fail_all(KafkaError("the producer is given up"))
+    sender, accumulator = producer._sender, producer._message_accumulator
+    if sender.sender_task is not None:
+        sender.sender_task.remove_done_callback(sender._fail_all)  # it fails itself where there is no transaction
+    # A batch that is tried again is not among the pending ones, but its end looks for it there.
+    accumulator._pending_batches.update(batch for batches in accumulator._batches.values() for batch in batches)
+    accumulator._batches.clear()
+    for batch in accumulator._pending_batches:
+        batch.future.cancel()
     await _end(producer.stop(), within_s)
-    sender = producer._sender.sender_task
-    if sender is not None:
-        await _cancel([sender])
+    if sender.sender_task is not None:
+        await _cancel([sender.sender_task])
     await _end(producer.client.close(), _GRACE_S)
 
 
@@ -139,6 +162,14 @@ async def discard_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
     await _end(admin.close(), within_s)
 
 
+async def _start(starting: Awaitable[None], discard: Callable[[float], Awaitable[None]], within_s: float) -> None:
+    try:
+        await bounded(starting, within_s, "connecting")
+    except BaseException:
+        await discard(within_s)
+        raise
+
+
 async def _end(stopping: Awaitable[None], within_s: float) -> None:
     """Let a ``stop`` run in a task of its own, so that a CancelledError of its making is not taken for ours."""
     task = asyncio.ensure_future(stopping)
@@ -158,8 +189,8 @@ async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
             task.cancel()
         await asyncio.wait(pending, timeout=_GRACE_S)
     for task in tasks:
-        if task.done() and not task.cancelled():
-            task.exception()  # looked at, so that it is not reported as forgotten
+        if task.done():
+            _look_at(task)
 
 
 def _pace(client: Any) -> None:
@@ -179,11 +210,20 @@ def _pace(client: Any) -> None:
     client._metadata_update = paced
 
 
-async def started(client: Any, discard: Callable[[Any, float], Awaitable[None]], within_s: float) -> None:
-    """Start a client; one that does not start is got rid of. Raises ``KafkaAway``."""
-    try:
-        await bounded(client.start(), within_s, "connecting")
-    except BaseException:
-        with suppress(KafkaAway):
-            await discard(client, within_s)
-        raise
+def _own_up_to_commits(coordinator: Any) -> None:
+    """Have the error looked at of a commit that goes on by itself after its caller has given up waiting for it."""
+    commit: Callable[..., Awaitable[None]] = coordinator._do_commit_offsets
+
+    async def owned(*arguments: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(_look_at)
+        await commit(*arguments)
+
+    coordinator._do_commit_offsets = owned
+
+
+def _look_at(task: asyncio.Future[Any]) -> None:
+    """So that its error is not reported as forgotten."""
+    if not task.cancelled():
+        task.exception()

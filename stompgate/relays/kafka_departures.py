@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from stompgate.ports.relay import Departed
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 
-from .kafka_client import Access, KafkaAway, bounded, discard_consumer, started
+from .kafka_client import Access, KafkaAway, bounded, discard_consumer, start_consumer
 from .kafka_options import Names
 from .kafka_topics import Topics
 from .retrying import Retrying
@@ -51,7 +51,7 @@ class Departures:
                 consumer = self._access.consumer(self._names.user_delete_group, topic=self._names.user_delete)
                 # Its start ends when the group has agreed on who reads what.
                 joined_s = self._options.member_timeout_s + self._options.request_timeout_s
-                await started(consumer, discard_consumer, joined_s)
+                await start_consumer(consumer, joined_s)
             except KafkaAway as away:
                 self._note(str(away))
                 await retrying.pause()

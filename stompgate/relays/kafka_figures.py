@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from stompgate.ports.part import Figure
 
@@ -11,26 +12,37 @@ from .kafka_publisher import Publisher
 from .kafka_reader import Reader
 
 
-def figures(publisher: Publisher, reader: Reader, departures: Departures | None) -> Sequence[Figure]:
-    """All of them as they are now."""
-    backlog = publisher.backlog
-    lag = reader.lag()
-    rebuilds = "Clients of Kafka that were replaced"
+class _Clients(NamedTuple):
+    publisher: Publisher
+    reader: Reader
+    departures: Departures | None
+
+
+_REBUILDS: Final = "Clients of Kafka that were replaced"
+_FIGURES: Final[Sequence[tuple[str, str, str, Callable[[_Clients], float]]]] = (
+    ("up", "Whether records come in and go out", "", lambda c: c.reader.is_up and c.publisher.is_up),
+    ("published_total", "Records that Kafka has taken", "", lambda c: c.publisher.backlog.published),
+    ("unknown_total", "Records answered with an unknown outcome", "", lambda c: c.publisher.backlog.unknown),
+    ("refused_total", "Records that can never be published", "", lambda c: c.publisher.backlog.refused),
+    ("in_flight", "Records that wait for an answer", "", lambda c: c.publisher.backlog.records),
+    ("received_total", "Records read", "", lambda c: c.reader.received),
+    ("junk_total", "Records passed over since they are none", "", lambda c: c.reader.junk),
+    ("other_formats_total", "Records passed over that are for other versions", "", lambda c: c.reader.other_formats),
+    ("resets_total", "Moments that may have cost records", "", lambda c: c.reader.resets),
+    ("silent_seconds", "Time since a partition has answered a fetch, at most", "", lambda c: c.reader.silent_s),
+    ("lag_records", "Records not read yet, over all partitions", "", lambda c: sum(c.reader.lag().values())),
+    ("departures_total", "Users that were forgotten", "", lambda c: c.departures.told if c.departures else 0),
+    ("departures_junk_total", "Departures that name nobody", "", lambda c: c.departures.junk if c.departures else 0),
+    ("rebuilds_total", _REBUILDS, "publisher", lambda c: c.publisher.rebuilds),
+    ("rebuilds_total", _REBUILDS, "reader", lambda c: c.reader.rebuilds),
+    ("rebuilds_total", _REBUILDS, "departures", lambda c: c.departures.rebuilds if c.departures else 0),
+)
+
+
+def figures(publisher: Publisher | None, reader: Reader | None, departures: Departures | None) -> Sequence[Figure]:
+    """All of them as they are now; 0 before there is a client."""
+    clients = _Clients(publisher, reader, departures) if publisher is not None and reader is not None else None
     return [
-        Figure("stompgate_relay_up", "Whether records come in and go out", float(reader.is_up and publisher.is_up)),
-        Figure("stompgate_relay_published_total", "Records that Kafka has taken", backlog.published),
-        Figure("stompgate_relay_unknown_total", "Records answered with an unknown outcome", backlog.unknown),
-        Figure("stompgate_relay_refused_total", "Records that can never be published", backlog.refused),
-        Figure("stompgate_relay_in_flight", "Records that wait for an answer", backlog.records),
-        Figure("stompgate_relay_received_total", "Records read", reader.received),
-        Figure("stompgate_relay_junk_total", "Records passed over since they are none", reader.junk),
-        Figure("stompgate_relay_other_formats_total", "Records passed over that are for other versions", reader.other_formats),
-        Figure("stompgate_relay_resets_total", "Moments that may have cost records", reader.resets),
-        Figure("stompgate_relay_silent_seconds", "Time since a partition has answered a fetch, at most", reader.silent_s),
-        Figure("stompgate_relay_lag_records", "Records not read yet, over all partitions", sum(lag.values())),
-        Figure("stompgate_relay_departures_total", "Users that were forgotten", departures.told if departures else 0),
-        Figure("stompgate_relay_departures_junk_total", "Departures that name nobody", departures.junk if departures else 0),
-        Figure("stompgate_relay_rebuilds_total", rebuilds, publisher.rebuilds, "publisher"),
-        Figure("stompgate_relay_rebuilds_total", rebuilds, reader.rebuilds, "reader"),
-        Figure("stompgate_relay_rebuilds_total", rebuilds, departures.rebuilds if departures else 0, "departures"),
+        Figure(f"stompgate_relay_{name}", about, float(read(clients)) if clients else 0.0, lane)
+        for name, about, lane, read in _FIGURES
     ]

@@ -19,7 +19,7 @@ from stompgate.ports.clock import Clock
 from stompgate.ports.relay import Acknowledge, Answer
 
 from .kafka_backlog import Backlog, Batch, Partition
-from .kafka_client import Access, KafkaAway, bounded, discard_producer, started
+from .kafka_client import Access, KafkaAway, bounded, discard_producer, start_producer
 from .kafka_options import Names
 from .kafka_records import Lane
 from .kafka_topics import Topics
@@ -113,7 +113,7 @@ class Publisher:
         partitions = await self._topics.ready()
         producer = self._access.producer()
         within_s = self._options.request_timeout_s
-        await started(producer, discard_producer, within_s)
+        await start_producer(producer, within_s)
         try:
             for topic in self._topic_of.values():
                 await bounded(producer.partitions_for(topic), within_s, f"asking for topic {topic}")
@@ -183,9 +183,9 @@ class Publisher:
         answer.add_done_callback(partial(self._answered, partition, batch))
 
     def _answered(self, partition: Partition, batch: Batch, answer: asyncio.Future[Any]) -> None:
-        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
-        if partition.batch is not batch:
+        if partition.batch is not batch or answer.cancelled():
             return  # given up meanwhile
+        error = answer.exception()
         match error:
             case None:
                 self._backlog.took(partition)

@@ -19,7 +19,7 @@ from stompgate.model.records import Record
 from stompgate.ports.clock import Clock
 from stompgate.ports.relay import RelayListener
 
-from .kafka_client import Access, KafkaAway, bounded, discard_consumer, started
+from .kafka_client import Access, KafkaAway, bounded, discard_consumer, start_consumer
 from .kafka_options import Names
 from .kafka_records import OtherFormat, decode_chat, decode_own
 from .kafka_silence import Silence
@@ -115,7 +115,7 @@ class Reader:
             TopicPartition(topic, partition) for topic in (self._names.chat, self._names.own) for partition in topics[topic]
         }
         consumer = self._access.consumer(self._names.group)
-        await started(consumer, discard_consumer, self._options.request_timeout_s)
+        await start_consumer(consumer, self._options.request_timeout_s)
         try:
             await self._place(consumer, wanted)
         except BaseException:
@@ -241,7 +241,7 @@ class Reader:
                 raise KafkaAway(f"topic {topic} is gone")
             wanted |= {TopicPartition(topic, partition) for partition in partitions}
         if self._silence.longest_s > self._options.stalled_after_s:
-            raise KafkaAway(f"no answer to a fetch for {self._silence.longest_s:.0f} s")
+            raise KafkaAway(f"no answer to a fetch for {self._silence.longest_s:.1f} s")
         if wanted - assigned:
             _log.info("there are new partitions", partitions=len(wanted - assigned))
             await self._place(consumer, wanted | assigned)

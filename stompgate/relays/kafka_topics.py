@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from .kafka_client import Access, KafkaAway, bounded, discard_admin, started
+from .kafka_client import Access, KafkaAway, bounded, discard_admin, start_admin
 
 _AS_THE_BROKER_LIKES: Final = -1  # understood by brokers, though NewTopic's own check knows nothing of it
 _LOOKS: Final = 50
@@ -33,7 +33,7 @@ class Topics:
         async with self._lock:
             admin = self._access.admin()
             within_s = self._access.options.request_timeout_s
-            await started(admin, discard_admin, within_s)
+            await start_admin(admin, within_s)
             try:
                 return await self._ready(admin)
             finally:

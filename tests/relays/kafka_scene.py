@@ -1,0 +1,203 @@
+"""Relays on the real Kafka, with short times; what they brought; and another program that reads and writes beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+
+from stompgate.model.messages import ChatMessage
+from stompgate.model.records import BrokerRecord, ChatRecord, Record
+from stompgate.ports.relay import Answer
+from stompgate.relays.kafka import KafkaRelay
+from stompgate.relays.kafka_url import from_url
+from stompgate.settings import Kafka
+from stompgate.system_clock import SystemClock
+
+DEADLINE_S = 20.0
+
+IMPATIENT: dict[str, Any] = {
+    "open_wait_s": 5.0,
+    "request_timeout_s": 1.0,
+    "delivery_timeout_s": 1.5,
+    "stalled_after_s": 1.5,
+    "flush_timeout_s": 0.5,
+    "retry_least_s": 0.1,
+    "retry_most_s": 0.4,
+    "metadata_age_s": 1.0,
+    "commit_every_s": 0.2,
+    "member_timeout_s": 6.0,
+}
+
+_numbers = itertools.count(1)
+
+
+class Recorder:
+    """A listener that keeps what it hears, and can be waited for. ``hold`` makes it congested."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.sizes: list[int] = []
+        self.resets = 0
+        self.hold: asyncio.Event | None = None
+
+    def receive(self, records: Sequence[Record]) -> None:
+        self.records += records
+        self.sizes.append(len(records))
+
+    def congestion(self) -> Awaitable[None] | None:
+        return None if self.hold is None or self.hold.is_set() else self._held(self.hold)
+
+    async def _held(self, hold: asyncio.Event) -> None:
+        await hold.wait()
+
+    def relay_reset(self) -> None:
+        self.resets += 1
+
+    def counters(self, destination: str | None = None) -> list[int]:
+        """The counters of the broadcasts that came, of one destination or all."""
+        broadcasts = [record for record in self.records if isinstance(record, BrokerRecord)]
+        return [record.counter for record in broadcasts if destination in (None, record.destination)]
+
+    def seqs(self) -> list[int]:
+        """The numbers of the chat messages that came."""
+        return [record.message.seq for record in self.records if isinstance(record, ChatRecord)]
+
+
+class Answers:
+    """Keeps the answers to records that were published."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, list[Answer]] = {}
+
+    def to(self, number: int) -> Callable[[Answer], None]:
+        self.of[number] = []
+        return self.of[number].append
+
+    @property
+    def are_complete(self) -> bool:
+        return all(self.of.values())
+
+    def with_answer(self, answer: Answer) -> list[int]:
+        return [number for number, answers in self.of.items() if answers == [answer]]
+
+
+async def until(condition: Callable[[], bool], what: str = "", within_s: float = DEADLINE_S) -> None:
+    """Wait until a condition holds."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 (whatever it is)
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_s:g} s: {what or 'a condition'}") from None
+
+
+def make_relay(url: str, *, server_id: str | None = None, **settings: Any) -> KafkaRelay:
+    """A relay, not opened; ``settings`` beside the short times."""
+    return from_url(
+        url,
+        server_id=server_id or f"server-{next(_numbers)}",
+        clock=SystemClock(asyncio.get_running_loop()),
+        zone=None,
+        options=Kafka(**(IMPATIENT | settings)).model_dump(),
+    )
+
+
+@asynccontextmanager
+async def opened(relay: KafkaRelay) -> AsyncIterator[Recorder]:
+    """Open a relay, and wait until it is up."""
+    recorder = Recorder()
+    relay.listen(recorder)
+    await relay.open()
+    try:
+        await until(lambda: relay.is_up and recorder.resets > 0, "the relay is up")
+        yield recorder
+    finally:
+        async with asyncio.timeout(DEADLINE_S):
+            await relay.close()
+
+
+def chat(seq: int, *, room: str = "room", content: str = "hello") -> ChatRecord:
+    """A stored message."""
+    return ChatRecord(ChatMessage(f"id-{room}-{seq}", room, seq, "user", content, 1_700_000_000_123_456, "epoch", 1))
+
+
+def broadcast(counter: int, *, destination: str = "/topic/a", body: bytes = b"\x00body\n\xff") -> BrokerRecord:
+    """A message that is not stored."""
+    return BrokerRecord("origin", counter, f"id-{counter}", destination, (("a", "b"), ("a", "c")), body)
+
+
+def split(url: str) -> tuple[str, str]:
+    """The brokers and the prefix of a relay's URL."""
+    servers, _, prefix = url.removeprefix("kafka://").partition("?prefix=")
+    return servers, prefix
+
+
+class OtherProgram:
+    """Another program on the same Kafka; its names of topics are without the prefix of ``url``."""
+
+    def __init__(self, url: str) -> None:
+        self._servers, self._prefix = split(url)
+
+    async def write(self, topic: str, *values: bytes | None, key: bytes | None = b"key", partition: int | None = None) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._servers, max_request_size=32_000_000)
+        await producer.start()
+        try:
+            for value in values:
+                await producer.send_and_wait(self._prefix + topic, value, key=key, partition=partition)
+        finally:
+            await producer.stop()
+
+    async def read_all(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+        """Key and value of every record that is there."""
+        consumer = AIOKafkaConsumer(self._prefix + topic, bootstrap_servers=self._servers, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            ends = await consumer.end_offsets(consumer.assignment())
+            found: list[tuple[bytes | None, bytes | None]] = []
+            while len(found) < sum(ends.values()):
+                for messages in (await consumer.getmany(timeout_ms=1000)).values():
+                    found += [(message.key, message.value) for message in messages]
+            return found
+        finally:
+            await consumer.stop()
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        client = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await client.start()
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    async def make(self, *topics: str, partitions: int = 1, **configs: str) -> None:
+        async with self.admin() as admin:
+            new = [NewTopic(self._prefix + topic, partitions, 1, topic_configs=configs) for topic in topics]
+            answer = await admin.create_topics(new)
+            assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
+
+    async def delete(self, topic: str) -> None:
+        async with self.admin() as admin:
+            answer = await admin.delete_topics([self._prefix + topic])
+            assert all(code == 0 for _, code in answer.topic_error_codes), answer
+
+    async def grow(self, topic: str, partitions: int) -> None:
+        async with self.admin() as admin:
+            await admin.create_partitions({self._prefix + topic: NewPartitions(partitions)})
+
+    async def partitions(self, topic: str) -> int:
+        async with self.admin() as admin:
+            described = await admin.describe_topics()
+            return next((len(one["partitions"]) for one in described if one["topic"] == self._prefix + topic), 0)
+
+    async def committed(self, group: str) -> int:
+        """The sum of the offsets that a group has committed."""
+        async with self.admin() as admin:
+            offsets = await admin.list_consumer_group_offsets(self._prefix + group)
+            return sum(max(0, offset.offset) for offset in offsets.values())

@@ -1,0 +1,136 @@
+"""A broker that is killed, paused, or was never there, and a relay that must neither lose, nor hang, nor need a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from stompgate.ports.part import PartDown
+from stompgate.ports.relay import Answer
+from stompgate.relays.kafka import KafkaRelay
+from tests.relays.kafka_scene import Answers, Recorder, broadcast, chat, make_relay, opened, until
+from tests.services import Service
+
+CLOSE_LIMIT_S = 8.0
+
+
+async def _publish_until(relay: KafkaRelay, answers: Answers, stop: asyncio.Event) -> None:
+    """Publish one after the other, for as long as it takes."""
+    while not stop.is_set():
+        number = len(answers.of) + 1
+        relay.publish(chat(number, room=f"room-{number % 5}"), answers.to(number))
+        await asyncio.sleep(0.005)
+
+
+async def test_over_a_kill_and_a_restart_nothing_taken_is_lost_or_reordered(
+    kafka: Service, fresh_url: Callable[[], str]
+) -> None:
+    url, answers, stop = fresh_url(), Answers(), asyncio.Event()
+    # The broker is back before the records in flight are given up.
+    sender, other = make_relay(url, delivery_timeout_s=20.0, stalled_after_s=20.0), make_relay(url)
+    async with opened(sender) as own, opened(other) as others:
+        publishing = asyncio.create_task(_publish_until(sender, answers, stop))
+        await until(lambda: len(others.seqs()) > 50, "records are on their way")
+        await asyncio.to_thread(kafka.kill)
+        await asyncio.to_thread(kafka.start)
+        sent = len(answers.of)
+        await until(lambda: len(others.seqs()) > sent + 50, "records come again")
+        stop.set()
+        await publishing
+        await until(lambda: answers.are_complete, "every record is answered")
+        taken = set(answers.with_answer(Answer.TAKEN))
+        assert taken == set(answers.of), "nothing was in doubt: the broker came back in time"
+        for recorder in (own, others):
+            await until(lambda: taken <= set(recorder.seqs()), "what was taken has come")  # noqa: B023
+            seqs = recorder.seqs()
+            for room in range(5):
+                of_room = [seq for seq in seqs if seq % 5 == room]
+                assert of_room == sorted(set(of_room)), "in order, once"
+
+
+async def test_a_broker_that_stays_away_is_noticed_and_taken_up_again(kafka: Service, fresh_url: Callable[[], str]) -> None:
+    url, answers = fresh_url(), Answers()
+    sender, other = make_relay(url), make_relay(url)
+    async with opened(sender), opened(other) as others:
+        await asyncio.to_thread(kafka.kill)
+        sender.publish(broadcast(1), answers.to(1))
+        await until(lambda: answers.are_complete, "the record in flight is answered")
+        assert answers.of == {1: [Answer.UNKNOWN]}
+        await until(lambda: not sender.is_up and not other.is_up, "both know that it is away")
+        with pytest.raises(PartDown):
+            await sender.ping()
+        sender.publish(broadcast(2), answers.to(2))
+        assert answers.of[2] == []
+        await until(lambda: answers.are_complete, within_s=1.0)
+        assert answers.of[2] == [Answer.UNKNOWN]
+        resets = others.resets
+        await asyncio.to_thread(kafka.start)
+        await until(lambda: sender.is_up and other.is_up, "both are up again")
+        await sender.ping()
+        assert others.resets > resets
+        sender.publish(broadcast(3), answers.to(3))
+        await until(lambda: 3 in others.counters(), "records flow again")
+        await until(lambda: answers.of[3] == [Answer.TAKEN], "it is answered")
+
+
+async def test_a_paused_broker_ends_the_wait_in_time_and_is_taken_up_when_it_goes_on(
+    kafka: Service, fresh_url: Callable[[], str]
+) -> None:
+    url, answers, stop = fresh_url(), Answers(), asyncio.Event()
+    sender, other = make_relay(url), make_relay(url)
+    async with opened(sender), opened(other) as others:
+        publishing = asyncio.create_task(_publish_until(sender, answers, stop))
+        await until(lambda: len(others.seqs()) > 20, "records are on their way")
+        kafka.pause()
+        await until(lambda: not sender.is_up and not other.is_up, "both know that it is silent")
+        await until(lambda: answers.with_answer(Answer.UNKNOWN) != [], "what was in flight is answered")
+        kafka.resume()
+        await until(lambda: sender.is_up and other.is_up, "both are up again")
+        sent = len(answers.of)
+        await until(lambda: any(seq > sent for seq in others.seqs()), "records flow again")
+        stop.set()
+        await publishing
+        await until(lambda: answers.are_complete, "every record is answered")
+        taken = set(answers.with_answer(Answer.TAKEN))
+        await until(lambda: taken <= set(others.seqs()), "what was taken has come")
+        assert all(len(of) == 1 for of in answers.of.values()), "each is answered once"
+
+
+async def test_it_opens_without_a_broker_and_takes_it_up_when_it_comes(kafka: Service, fresh_url: Callable[[], str]) -> None:
+    kafka.kill()
+    relay, recorder = make_relay(fresh_url(), open_wait_s=0.3), Recorder()
+    relay.listen(recorder)
+    await relay.open()
+    assert not relay.is_up
+    with pytest.raises(PartDown, match="Unable to bootstrap"):
+        await relay.ping()
+    await asyncio.to_thread(kafka.start)
+    await until(lambda: relay.is_up and recorder.resets == 1, "it is up")
+    relay.publish(broadcast(1))
+    await until(lambda: recorder.counters() == [1], "records flow")
+    await relay.close()
+
+
+@pytest.mark.parametrize("state", ["gone", "paused"])
+async def test_it_closes_in_time_whatever_the_broker_does(kafka: Service, fresh_url: Callable[[], str], state: str) -> None:
+    answers = Answers()
+    relay = make_relay(fresh_url(), delivery_timeout_s=30.0, stalled_after_s=30.0)
+    relay.listen_for_departures(_nobody)
+    async with opened(relay):
+        if state == "gone":
+            kafka.kill()
+        else:
+            kafka.pause()
+        for number in range(10):
+            relay.publish(broadcast(number), answers.to(number))
+        await asyncio.sleep(0)
+        begun_s = time.monotonic()
+    assert time.monotonic() - begun_s < CLOSE_LIMIT_S
+    assert answers.with_answer(Answer.UNKNOWN) == list(range(10))
+
+
+async def _nobody(user: str) -> None:
+    raise AssertionError(f"nobody is to be forgotten, not {user}")
