@@ -1,7 +1,8 @@
 """One connection to Redis on which questions and answers stay together. It must never hand an answer to another question.
 
 An exchange that did not run to its end (an error, its deadline, a cancellation) takes its connection with it: what may still
-come on that one is nobody's. Redis's own errors and the driver's become ``PartDown``.
+come on that one is nobody's. Redis's own errors and the driver's become ``PartDown``. On a connection that turns out to be
+closed nothing is lost but time: what is carried here may be asked twice, so it is asked again on a new one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 from stompgate.ports.part import PartDown
 
@@ -37,11 +38,13 @@ class RedisLine:
         """Send the commands in one go and return their answers in order. Raises ``PartDown`` if any of it fails."""
         try:
             async with asyncio.timeout(self._deadline_s), self._turn:
-                return await self._exchange(commands)
+                answers = await self._exchange(commands)
         except TimeoutError as error:
             raise PartDown(f"Redis did not answer within {self._deadline_s:g} s") from error
         except (RedisError, OSError) as error:
             raise PartDown(f"Redis: {error}") from error
+        self.exchanges += 1
+        return answers
 
     async def close(self) -> None:
         """Let the connection go."""
@@ -50,21 +53,27 @@ class RedisLine:
             await connection.disconnect(nowait=True)
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        connection, self._connection = self._connection, None
+        kept, self._connection = self._connection, None
+        if kept is not None:
+            try:
+                return await self._exchange_on(kept, commands)
+            except (ConnectionError, OSError):
+                pass  # it was closed since it was used last, by whoever: that says nothing about Redis now
+        fresh = self._make()
+        # A server that accepts and does not serve is found out before it is sent what may be much.
+        await self._exchange_on(fresh, [("PING",)])
+        return await self._exchange_on(fresh, commands)
+
+    async def _exchange_on(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
         is_whole = False
         try:
-            if connection is None:
-                connection = self._make()
-                # A server that accepts and does not serve is found out before it is sent what may be much.
-                await self._ask(connection, [("PING",)])
             answers = await self._ask(connection, commands)
             is_whole = True
         finally:
             if is_whole:
                 self._connection = connection
-            elif connection is not None:
+            else:
                 await connection.disconnect(nowait=True)  # which does not wait for anything, so cannot be cancelled again
-        self.exchanges += 1
         return answers
 
     async def _ask(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:

@@ -237,7 +237,7 @@ async def test_a_server_that_was_only_paused_is_there_again_when_it_goes_on(make
     paused.opened(came)
     clock.advance(1.0)
     await shown(view, [here, came])
-    assert await awake.users_by_server() == {"paused": ["anna", "bela"]}
+    assert {server: set(users) for server, users in (await awake.users_by_server()).items()} == {"paused": {"anna", "bela"}}
 
 
 async def test_a_server_that_starts_again_clears_its_ghosts_at_once(make: Make, view: View) -> None:
