@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from . import errors_page
+from . import errors_page, metrics_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -41,3 +41,7 @@ def _text(path: str) -> str:
 
 def test_the_page_of_errors_is_in_step_with_the_table() -> None:
     assert (ROOT / "docs/errors.md").read_text() == errors_page.page()
+
+
+def test_the_page_of_metrics_is_in_step_with_what_is_measured() -> None:
+    assert (ROOT / "docs/operations/metrics.md").read_text() == metrics_page.page()

@@ -97,6 +97,7 @@ async def test_the_document_names_every_path_of_the_contract_and_how_it_fails(ho
     assert named == {
         ("POST", "/room/create"),
         ("GET", "/room/rooms"),
+        ("GET", "/metrics"),
         ("GET", "/room/list"),
         ("GET", "/room/{roomUUID}"),
         ("GET", "/room/enter/{roomUUID}"),
