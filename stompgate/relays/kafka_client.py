@@ -3,7 +3,7 @@
 - A start waits as long as the broker does: every wait is bounded.
 - An idempotent producer's ``stop`` waits for records that may never be answered, and a consumer's ``stop`` may raise
   CancelledError out of its fetcher with half of its work undone: what is left is ended by hand.
-- A commit whose caller gives up goes on by itself, and its error is nobody's: it is looked at.
+- A commit whose caller gives up goes on by itself, also on a consumer that was stopped: it is ended with it.
 - Without a leader or a broker, metadata are asked for again without pause: a pause is put in.
 
 Its errors become ``KafkaAway`` here; none leaves the relay.
@@ -108,7 +108,7 @@ async def bounded(work: Awaitable[ResultT], within_s: float, what: str) -> Resul
             return await work
     except TimeoutError as error:
         raise KafkaAway(f"{what}: no answer within {within_s:g} s") from error
-    except (KafkaError, OSError) as error:
+    except (KafkaError, OSError, RuntimeError) as error:  # RuntimeError: uvloop's word for a write to a socket that was reset
         raise KafkaAway(f"{what}: {error}") from error
 
 
@@ -120,7 +120,7 @@ async def start_producer(producer: AIOKafkaProducer, within_s: float) -> None:
 async def start_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     """Start a consumer; one that does not start is got rid of. Raises ``KafkaAway``."""
     await _start(consumer.start(), partial(discard_consumer, consumer), within_s)
-    _own_up_to_commits(consumer._coordinator)
+    consumer._coordinator._do_commit_offsets = _Commits(consumer._coordinator._do_commit_offsets)
 
 
 async def start_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
@@ -151,6 +151,8 @@ async def discard_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     left: list[asyncio.Task[Any] | None] = []
     if coordinator is not None:
         left += [getattr(coordinator, name, None) for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")]
+        if isinstance(coordinator._do_commit_offsets, _Commits):
+            left += coordinator._do_commit_offsets.running
     if fetcher is not None:
         left += [fetcher._fetch_task, *fetcher._pending_tasks]
     await _cancel([task for task in left if task is not None])
@@ -210,17 +212,20 @@ def _pace(client: Any) -> None:
     client._metadata_update = paced
 
 
-def _own_up_to_commits(coordinator: Any) -> None:
-    """Have the error looked at of a commit that goes on by itself after its caller has given up waiting for it."""
-    commit: Callable[..., Awaitable[None]] = coordinator._do_commit_offsets
+class _Commits:
+    """A coordinator's commits: each goes on by itself when its caller has given up, so they are kept to be ended with it."""
 
-    async def owned(*arguments: Any) -> None:
+    def __init__(self, commit: Callable[..., Awaitable[None]]) -> None:
+        self._commit = commit
+        self.running: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, *arguments: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
         task.add_done_callback(_look_at)
-        await commit(*arguments)
-
-    coordinator._do_commit_offsets = owned
+        await self._commit(*arguments)
 
 
 def _look_at(task: asyncio.Future[Any]) -> None:

@@ -77,5 +77,8 @@ class RedisLine:
         return answers
 
     async def _ask(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        except RuntimeError as error:  # uvloop's word for a socket that was reset and that nobody has read from since
+            raise ConnectionError(str(error)) from error
         return [await connection.read_response() for _ in commands]

@@ -26,8 +26,12 @@ OLDEST = {MARIADB_COLLATION: (10, 6), MYSQL_COLLATION: (8, 0, 17)}
 Statement = tuple[str, Sequence[object]]
 """A statement with %s for each of its values."""
 
-# Beside the driver's own errors, what it raises when the bytes it reads make no sense: no database, a broken proxy.
-_BROKEN = (MySQLError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error)
+# Beside the driver's own errors, what it raises when the bytes it reads make no sense: no database, a broken proxy;
+# and RuntimeError by uvloop for a write to a socket that was reset just now.
+_BROKEN = (
+    *(MySQLError, OSError, EOFError, RuntimeError),
+    *(LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error),
+)
 
 _REFUSED_FOR_GOOD = {1044, 1045, 1049, 1251, 1524, 1698, 2059}
 """Who we are, or what we ask for, is not known there: waiting does not help."""
@@ -225,14 +229,19 @@ async def connect(address: Address, session: Session) -> MysqlConnection:
     except TimeoutError as error:
         _abandon(driver)
         raise ConnectionLost(f"{address.host}:{address.port} did not answer within {session.connect_s:g} s") from error
-    except (*_BROKEN, RuntimeError) as error:  # RuntimeError: the driver misses a package for this kind of password
+    except _BROKEN as error:
         _abandon(driver)
-        if isinstance(error, RuntimeError) or (_is_answer(error) and error.args[0] in _REFUSED_FOR_GOOD):
+        if _lacks_a_package(error) or (_is_answer(error) and error.args[0] in _REFUSED_FOR_GOOD):
             raise SetupError(f"{address}, user {address.user}: {_reason(error)}") from error
         raise ConnectionLost(_reason(error)) from error
     except BaseException:
         _abandon(driver)
         raise
+
+
+def _lacks_a_package(error: Exception) -> bool:
+    """Whether the driver says that it needs a package for this kind of password."""
+    return isinstance(error, RuntimeError) and "package" in str(error)
 
 
 async def _set_up(driver: Any, session: Session) -> MysqlConnection:
