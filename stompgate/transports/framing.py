@@ -32,7 +32,7 @@ class WebSocketFraming:
 
 
 class DeflateFraming:
-    """The same, compressed where that is worth it (RFC 7692 section 7.2.1), each message without regard to others."""
+    """The same, compressed from ``least_bytes`` on (RFC 7692 section 7.2.1), each message without regard to others."""
 
     __slots__ = ("_least_bytes", "_window_bits")
 
@@ -45,9 +45,8 @@ class DeflateFraming:
         first = _TEXT if is_text else _BINARY
         if len(frame) >= self._least_bytes:
             deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -self._window_bits, _MEMORY_LEVEL)
-            compressed = (deflate.compress(frame) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(FLUSHED)
-            if len(compressed) < len(frame):
-                return _message(first | _COMPRESSED, compressed)
+            compressed = deflate.compress(frame) + deflate.flush(zlib.Z_SYNC_FLUSH)
+            return _message(first | _COMPRESSED, compressed.removesuffix(FLUSHED))
         return _message(first, frame)
 
 

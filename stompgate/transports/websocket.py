@@ -160,6 +160,8 @@ class WebSocketLink(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The peer sends no more. It stays while answers are on their way, which over TLS it cannot."""
+        while self._unread:  # TLS tells the end although reading is paused, and nothing is taken after it
+            self._receive(self._next_piece())
         self.outbox.flush(self._flusher.now_s())
         return not self._end.is_closing and self._end.can_half_close and self._peer.ended()
 
@@ -243,10 +245,13 @@ class WebSocketLink(asyncio.Protocol):
         self._turn = None
         left = self._limits.frames_per_turn
         while self._unread and left > 0 and not self._is_paused:
-            piece = self._unread[:_PIECE_BYTES]
-            self._unread = self._unread[_PIECE_BYTES:] or _NOTHING  # an empty view keeps the whole read in memory
-            left -= self._receive(piece)
+            left -= self._receive(self._next_piece())
         self._read_or_not()
+
+    def _next_piece(self) -> memoryview:
+        piece = self._unread[:_PIECE_BYTES]
+        self._unread = self._unread[_PIECE_BYTES:] or _NOTHING  # an empty view keeps the whole read in memory
+        return piece
 
     def _read_or_not(self) -> None:
         """Read from the transport if the peer takes what comes and everything that came is taken."""
