@@ -53,7 +53,8 @@ lint: $(DEV_READY) ## ruff and mypy
 bench: $(DEV_READY) ## measure server CPU per message and memory per connection; asserts nothing
 	@$(BIN)/python -m bench
 
-proof: $(DEV_READY) ## the long forms: 10,000 simulated schedules, 100 kills under load, a thousand dropped connections
+proof: $(DEV_READY) ## the long forms: 10,000 simulated schedules, 100 kills under load, a thousand dropped connections, WebSocket cases
+	@$(BIN)/python -m tests.transports.test_autobahn
 	@$(BIN)/python -m tests.simulation --schedules 10000
 	@$(BIN)/python -m tests.torture --kills 100 --drops 300
 	@$(BIN)/python -m tests.torture --kills 0 --drops 1000 --rooms 1 --every-ms 20

@@ -113,8 +113,8 @@ class WebSocket(Section):
         default=0,
         ge=0,
         le=65536,
-        description="Bytes that a message may inflate to before its client is CONNECTED; with 0 such a one is refused when it "
-        "comes compressed, as browsers send CONNECT.",
+        description="Bytes that a message may inflate to before its client is CONNECTED. With 0 such a one is refused, and "
+        "browsers, which compress CONNECT as everything, are served uncompressed.",
     )
     compression_ratio_limit: int = Field(
         default=50, ge=2, le=1100, description="Times its compressed size that a message may inflate to."

@@ -133,6 +133,11 @@ class Deflate(ServerExtensionFactory):
         # Framings are compared by identity: receivers share what they are sent by sharing this object.
         self._framings = {bits: DeflateFraming(bits, limits.least_bytes) for bits in range(_LEAST_BITS, _SENT_BITS + 1)}
 
+    @property
+    def serves_strangers(self) -> bool:
+        """Whether something compressed is taken before the peer has said who it is."""
+        return self._limits.stranger_bytes > 0
+
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], Inflater]:

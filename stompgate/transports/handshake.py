@@ -38,11 +38,11 @@ class Doorman:
     def __init__(self, paths: Sequence[str], origins: AllowedOrigins, deflate: Deflate | None = None) -> None:
         self._paths = frozenset(paths)
         self._origins = origins
-        self._extensions = [deflate] if deflate is not None else None
+        self._deflate = deflate
 
     def answer(self, head: bytes) -> Handshake:
         """Answer the complete head of an upgrade request."""
-        protocol = ServerProtocol(select_subprotocol=_select_subprotocol, extensions=self._extensions)
+        protocol = ServerProtocol(select_subprotocol=_select_subprotocol)
         protocol.receive_data(head)
         events = protocol.events_received()
         if not (events and isinstance(events[0], Request)):
@@ -52,6 +52,9 @@ class Doorman:
             self._check(request)
         except Refusal as refusal:
             return _refusal(refusal)
+        if self._deflate is not None and (self._deflate.serves_strangers or "Origin" not in request.headers):
+            # A browser, which tells its origin, compresses everything, CONNECT too: it must not be led to what is refused.
+            protocol.available_extensions = [self._deflate]
         response = protocol.accept(request)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return Handshake(_as_problem(response, request.headers).serialize(), Cause.BAD_REQUEST)

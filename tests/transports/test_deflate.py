@@ -30,9 +30,10 @@ UPGRADE = (
 )
 
 
-def shake(*offers: str, version: str = "13", deflate: Deflate | None = None) -> Handshake:
+def shake(*offers: str, version: str = "13", deflate: Deflate | None = None, origin: str = "") -> Handshake:
     """The answer to these header lines of offers."""
     lines = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)
+    lines += f"Origin: {origin}\r\n" if origin else ""
     return Doorman(["/"], AllowedOrigins(["*"]), deflate).answer((UPGRADE % (version, lines)).encode())
 
 
@@ -116,6 +117,13 @@ def test_an_offer_is_answered_as_the_rfc_says(offers: Sequence[str], answer: str
 
 def test_without_the_setting_every_offer_is_declined() -> None:
     assert agreed(shake("permessage-deflate; client_max_window_bits")) is None
+
+
+@pytest.mark.parametrize("stranger_bytes", [0, KIB])
+def test_browsers_are_not_led_to_compress_a_connect_that_would_be_refused(stranger_bytes: int) -> None:
+    deflate = Deflate(DeflateLimits(stranger_bytes=stranger_bytes))
+    handshake = shake("permessage-deflate", deflate=deflate, origin="http://localhost")
+    assert (agreed(handshake) is not None) == bool(stranger_bytes)
 
 
 def test_connections_with_one_window_share_what_they_are_sent() -> None:
