@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -45,6 +46,7 @@ def main(
         trouble_every_s=trouble_every_s,
         drop_every_s=drop_every_s,
     )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is our own doing
     folder = Path(tempfile.mkdtemp(prefix="stompgate-torture-"))
     folder.chmod(0o711)  # MariaDB may run as a user of its own, who has to get there
     try:
