@@ -75,7 +75,9 @@ class MysqlStore:
         self._appends = self._lane("append", 1)
         self._writes = self._lane("write", self._settings.write_connections)
         self._reads = self._lane("read", self._settings.read_connections)
-        self._appender = Appender(server_id=server_id, epoch="", note=self._appends.note)  # anew with the epoch, once it is read
+        self._appender = Appender(
+            server_id=server_id, epoch="", note=self._appends.note
+        )  # anew with the epoch, once it is read
         self._in_doubt: frozenset[str] = frozenset()
         self._clearing: asyncio.Task[None]
 

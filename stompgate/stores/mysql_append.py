@@ -2,14 +2,15 @@
 
 First it is tried in one packet, COMMIT included, so that no room stays locked while this process or the network is slow. The
 database itself checks everything in it: what can't be numbered blindly (a room that is gone, other members, a repeat) violates
-a constraint, and nothing is done. Then the group is read, settled and written with care, in a transaction of some packets.
+a constraint, and nothing is done. Then the group is read, settled and written with care, in a transaction of two packets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import chain
+from typing import TypeVar
 
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage, Draft
@@ -21,9 +22,7 @@ from .grouping import (
     Read,
     RoomState,
     allot,
-    client_keys,
     outcomes_in_order,
-    rooms_to_check,
     without,
 )
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, NotSendable, Statement, StatementFailed
@@ -167,25 +166,27 @@ class Appender:
         return outcomes_in_order(drafts, good, allotted.outcomes, _NOT_STORABLE)
 
     async def _read(self, connection: MysqlConnection, drafts: Sequence[Draft], *, waits: bool) -> Read:
-        """Lock the rooms, and read what decides over the drafts."""
+        """Lock the rooms, and read what decides over the drafts: all in one packet."""
         uuids = sorted({draft.room for draft in drafts})
-        found = await _rooms(connection, uuids, waits=waits)
+        asked = _locks(uuids, waits=waits), _ids(drafts), _client_ids(drafts), _users(uuids), [] if waits else _known(uuids)
+        _, *results = await connection.run(BEGIN, *chain.from_iterable(asked))
+        answers = iter(results)
+        locked, ids, client_ids, members, known = (
+            [row for _ in statements for row in next(answers).rows] for statements in asked
+        )
+        users: dict[str, set[str]] = {}
+        for uuid, user in members:
+            users.setdefault(uuid, set()).add(user)
         rooms = {
-            uuid: RoomState(number, last_seq, members_version, bool(deleted))
-            for uuid, number, last_seq, members_version, deleted in found
+            uuid: RoomState(number, last_seq, members_version, bool(deleted), frozenset(users.get(uuid, ())))
+            for uuid, number, last_seq, members_version, deleted in locked
         }
-        blocked: frozenset[str] = frozenset()
-        if not waits and len(rooms) < len(uuids):
-            (known,) = await connection.run((f"SELECT uuid FROM sg_room WHERE uuid IN ({place_holders(len(uuids))})", uuids))
-            blocked = frozenset(uuid for (uuid,) in known.rows) - rooms.keys()
-        to_check = rooms_to_check(drafts, rooms)
-        by_id, by_client_id, users = _by_id(drafts), _by_client_id(drafts, rooms), _users(to_check)
-        results = iter(await connection.run(*by_id, *by_client_id, *users))
-        ids = {row[0]: message_of(row, self._epoch) for _ in by_id for row in next(results).rows}
-        client_ids = {row[:3]: message_of(row[3:], self._epoch) for _ in by_client_id for row in next(results).rows}
-        for room, found_users in zip(to_check, results, strict=True):
-            room.users = frozenset(user for (user,) in found_users.rows)
-        return Read(rooms, ids, client_ids, blocked)
+        return Read(
+            rooms,
+            {row[0]: message_of(row, self._epoch) for row in ids},
+            {row[:3]: message_of(row[3:], self._epoch) for row in client_ids},
+            blocked=frozenset(uuid for (uuid,) in known) - rooms.keys(),
+        )
 
     async def _write(self, connection: MysqlConnection, allotted: Allotted) -> None:
         """Insert what is new, in as many packets as its size needs, and commit with the last one."""
@@ -202,17 +203,28 @@ class Appender:
 _LOCK_ROOMS = "SELECT {} FROM sg_room FORCE INDEX (sg_room_uuid) WHERE uuid IN"
 
 
-async def _rooms(connection: MysqlConnection, uuids: Sequence[str], *, waits: bool) -> list[tuple[Any, ...]]:
+def _locks(uuids: Sequence[str], *, waits: bool) -> list[Statement]:
     lock = "FOR UPDATE" if waits else "FOR UPDATE SKIP LOCKED"
     columns = "uuid, id, last_seq, members_version, deleted"
-    _, *found = await connection.run(
-        BEGIN,
-        *((f"{_LOCK_ROOMS.format(columns)} ({place_holders(len(some))}) {lock}", some) for some in _slices(uuids)),
-    )
-    return [row for one in found for row in one.rows]
+    return [(f"{_LOCK_ROOMS.format(columns)} ({place_holders(len(some))}) {lock}", some) for some in _slices(uuids)]
 
 
-def _by_id(drafts: Sequence[Draft]) -> list[Statement]:
+def _known(uuids: Sequence[str]) -> list[Statement]:
+    return [(f"SELECT uuid FROM sg_room WHERE uuid IN ({place_holders(len(some))})", some) for some in _slices(uuids)]
+
+
+def _users(uuids: Sequence[str]) -> list[Statement]:
+    return [
+        (
+            "SELECT r.uuid, m.user FROM sg_room r FORCE INDEX (sg_room_uuid) STRAIGHT_JOIN sg_member m ON m.room_id = r.id"
+            f" WHERE r.uuid IN ({place_holders(len(some))}) AND r.deleted = 0",
+            some,
+        )
+        for some in _slices(uuids)
+    ]
+
+
+def _ids(drafts: Sequence[Draft]) -> list[Statement]:
     return [
         (
             f"SELECT {MESSAGE_COLUMNS} FROM sg_message m FORCE INDEX (sg_message_id) JOIN sg_room r ON r.id = m.room_id"
@@ -223,22 +235,18 @@ def _by_id(drafts: Sequence[Draft]) -> list[Statement]:
     ]
 
 
-def _by_client_id(drafts: Sequence[Draft], rooms: Mapping[str, RoomState]) -> list[Statement]:
+def _client_ids(drafts: Sequence[Draft]) -> list[Statement]:
     return [
         (
             f"SELECT m.room_id, m.sender, m.client_id, {MESSAGE_COLUMNS}"
-            f" FROM (SELECT %s AS room_id, %s AS sender, %s AS client_id{' UNION ALL SELECT %s, %s, %s' * (len(keys) - 1)}) w"
+            f" FROM (SELECT %s AS room, %s AS sender, %s AS client_id{' UNION ALL SELECT %s, %s, %s' * (len(keys) - 1)}) w"
+            " STRAIGHT_JOIN sg_room r FORCE INDEX (sg_room_uuid) ON r.uuid = w.room"
             " STRAIGHT_JOIN sg_message m FORCE INDEX (sg_message_client_id)"
-            " ON m.room_id = w.room_id AND m.sender = w.sender AND m.client_id = w.client_id"
-            " STRAIGHT_JOIN sg_room r ON r.id = m.room_id",
+            " ON m.room_id = r.id AND m.sender = w.sender AND m.client_id = w.client_id",
             [value for key in keys for value in key],
         )
-        for keys in _slices(client_keys(drafts, rooms))
+        for keys in _slices([(one.room, one.sender, one.client_id) for one in drafts if one.client_id is not None])
     ]
-
-
-def _users(rooms: Sequence[RoomState]) -> list[Statement]:
-    return [("SELECT user FROM sg_member WHERE room_id = %s", (room.id,)) for room in rooms]
 
 
 def _count_on(counts: Mapping[str, int]) -> list[Statement]:

@@ -70,6 +70,7 @@ class MariaDB:
         self._statements.write_text(
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}';\n"
             f"GRANT ALL ON `{USER}%`.* TO '{USER}'@'127.0.0.1';\n"
+            f"GRANT PROCESS ON *.* TO '{USER}'@'127.0.0.1';\n"  # tests wait until a statement waits for a lock
             f"CREATE DATABASE IF NOT EXISTS `{DATABASE}` CHARACTER SET utf8mb4;\n"
         )
         if os.geteuid() == 0:

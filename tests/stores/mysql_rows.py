@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
 
+from stompgate.stores.mysql import MysqlSettings, MysqlStore
 from stompgate.stores.mysql_url import address_of
 from tests.services import Services
 
@@ -58,3 +60,50 @@ def ask(url: str, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ..
     with connection_to(url) as connection, connection.cursor() as cursor:
         cursor.execute(sql, values or None)
         return list(cursor.fetchall())
+
+
+@asynccontextmanager
+async def opened(url: str, server_id: str = "server-1", **limits: Any) -> AsyncIterator[MysqlStore]:
+    """A store on the database, with some limits of its own."""
+    store = MysqlStore(address_of(url), server_id=server_id, settings=MysqlSettings(**limits))
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def by_way_of(url: str, port: int) -> str:
+    """The same database through another port of this machine."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}"))
+
+
+def port_of(url: str) -> int:
+    return address_of(url).port
+
+
+@contextmanager
+def locked(url: str, room: str) -> Iterator[None]:
+    """Another server's transaction that holds a room, until it is rolled back at the end."""
+    with connection_to(url) as connection, connection.cursor() as cursor:
+        connection.begin()
+        cursor.execute("SELECT id FROM sg_room WHERE uuid = %s FOR UPDATE", (room,))
+        assert cursor.fetchall()
+        yield
+        connection.rollback()
+
+
+_LIVING = "r.id = m.room_id AND r.deleted = 0"
+_ALL = (
+    "SELECT uuid, product_name, live_key, last_seq, members_version, deleted, unrelayed_by FROM sg_room ORDER BY uuid",
+    f"SELECT r.uuid, m.user, m.other FROM sg_member m JOIN sg_room r ON {_LIVING} ORDER BY r.uuid, m.id",
+    "SELECT r.uuid, m.seq, m.id, m.client_id, m.sender, m.content, m.members_version, m.unrelayed_by"
+    f" FROM sg_message m JOIN sg_room r ON {_LIVING} ORDER BY m.id",
+    "SELECT name, email, phone, message, mailed_at_us IS NULL, waiting_key IS NULL FROM sg_inquiry ORDER BY id",
+)
+
+
+def snapshot(url: str) -> list[list[tuple[Any, ...]]]:
+    """All that is committed, but for the time of day, what deleted rooms left, and row numbers: a second try skips some."""
+    return [ask(url, sql) for sql in _ALL]

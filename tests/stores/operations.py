@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import Draft
@@ -15,6 +17,7 @@ from tests.ports.drafts import BUYER, SELLER, draft, make_room
 from .rivals import ask
 
 Answer = object
+Ask = Callable[[str], list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,17 @@ def snapshot(path: Path) -> list[list[tuple[object, ...]]]:
 
 def assert_no_gaps(path: Path) -> None:
     """Each room's messages have the numbers from 1 to its last one, and no id or client id is there twice."""
+    assert_no_gaps_by(partial(ask, path))
+
+
+def assert_no_gaps_by(ask_database: Ask) -> None:
+    """The same, of a database that is asked by ``ask_database``."""
     assert (
-        ask(
-            path,
-            "SELECT r.uuid FROM sg_room r LEFT JOIN sg_message m ON m.room_id = r.id WHERE r.deleted = 0 GROUP BY r.id"
+        ask_database(
+            "SELECT r.uuid FROM sg_room r LEFT JOIN sg_message m ON m.room_id = r.id WHERE r.deleted = 0"
+            " GROUP BY r.id, r.uuid, r.last_seq"
             " HAVING count(m.seq) != r.last_seq OR count(DISTINCT m.seq) != r.last_seq OR coalesce(max(m.seq), 0) != r.last_seq"
-            " OR count(DISTINCT m.client_id) != count(m.client_id) OR count(DISTINCT m.id) != count(m.id)",
+            " OR count(DISTINCT m.client_id) != count(m.client_id) OR count(DISTINCT m.id) != count(m.id)"
         )
         == []
     )
