@@ -138,6 +138,15 @@ class WireClient:
                         return frame
                 await self._read_message()
 
+    async def read_raw(self) -> bytes:
+        """The bytes of the next frame as they came, with its NUL. Nothing else may have come with it."""
+        raw = b""
+        async with asyncio.timeout(DEADLINE_S):
+            while not raw.endswith(b"\0"):
+                piece = await self._way.recv()
+                raw += piece.encode() if isinstance(piece, str) else piece
+        return raw
+
     async def heart_beat(self) -> None:
         """Wait for one more heart-beat."""
         before = self.heart_beats

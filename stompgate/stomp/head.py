@@ -118,7 +118,11 @@ def _lines(data: bytes, limits: Limits) -> Iterator[bytes]:
     while True:
         lf = data.find(b"\n", start, limits.frame_bytes)
         line = data[start : lf if lf >= 0 else limits.frame_bytes]
-        if 0 <= line.find(b"\0") <= limits.header_line_bytes:
+        nul = line.find(b"\0")
+        if 0 <= nul <= limits.header_line_bytes:
+            unfinished = line[:nul].removesuffix(b"\r")
+            if unfinished and number <= limits.headers:
+                yield unfinished  # it may be the receipt that the frame asks for
             raise Refusal(Cause.BROKEN_FRAME, "The frame ends before the blank line that must follow its headers.")
         if len(line) > limits.header_line_bytes:
             raise Refusal(Cause.FRAME_TOO_LARGE, f"A header line has more than {limits.header_line_bytes} bytes.")

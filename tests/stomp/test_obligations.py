@@ -43,6 +43,13 @@ def test_f1_a_frame_without_its_blank_line_is_refused_at_its_nul(head: bytes) ->
     assert cause_of(head) is Cause.BROKEN_FRAME
 
 
+def test_f1_the_line_before_such_a_nul_is_read_for_its_receipt() -> None:
+    for end in (b"", b"\r"):
+        assert read([b"BEGIN\nreceipt:r-7" + end + b"\0"])[-1][2] == "r-7"  # type: ignore[index]
+    assert cause_of(b"BEGIN\r\0") is Cause.BROKEN_FRAME
+    assert cause_of(b"SEND\n" + b"a:b\n" * 64 + b"receipt:r\0") is Cause.BROKEN_FRAME
+
+
 @every_version
 def test_f2_line_ends_between_frames_are_passed_over(version: Version) -> None:
     disconnect = Frame("DISCONNECT")
