@@ -24,7 +24,7 @@ from .service import NotStarted, Service
 SETTINGS = Path(__file__).parents[2] / "deploy" / "cluster"
 # A server waits 15 s at most for the lease of its own former life, and may find the database slow.
 _START_DEADLINE_S = 60.0
-_STOP_DEADLINE_S = 60.0
+_STOP_DEADLINE_S = 90.0
 _POLL_S = 0.1
 _LOG_LINES_SHOWN = 15
 
