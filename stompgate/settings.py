@@ -141,7 +141,10 @@ class Stomp(Section):
     before_connect_limit_bytes: int = Field(default=8192, ge=512, description="Size of the first frame in bytes.")
     first_frame_timeout_s: float = Field(default=60.0, gt=0, le=3600, description="Seconds within which CONNECT must come.")
     heart_beat_send_ms: int = Field(
-        default=10000, ge=0, le=3600000, description="Milliseconds between heart-beats we offer to send, 100 at least; 0 is none."
+        default=10000,
+        ge=0,
+        le=3600000,
+        description="Milliseconds between heart-beats we offer to send, 100 at least; 0 is none.",
     )
     heart_beat_receive_ms: int = Field(
         default=10000, ge=0, le=3600000, description="Milliseconds between heart-beats we ask for; 0 is none."
@@ -394,7 +397,9 @@ class Redis(Section):
 class Drain(Section):
     """SIGTERM: how clients are sent to the other servers."""
 
-    window_s: float = Field(default=30.0, ge=0, le=3600, description="Seconds over which connections are closed, at most.")
+    window_s: float = Field(
+        default=30.0, ge=0, le=3600, description="Seconds over which connections are closed, at most; 0: at once."
+    )
     closes_per_s: float = Field(
         default=200.0, ge=1, le=100000, description="Connections closed per second; more if the window is too short for all."
     )
