@@ -1,7 +1,7 @@
 """What Prometheus scrapes: the table of ``measures`` and the figures of the parts, in its text formats.
 
-The numbers are read when they are asked for, on the event loop, within a millisecond. No metric object of the client library
-lives longer than one scrape, and its global registry stays empty of ours.
+The numbers are read when they are asked for, on the event loop, which takes about 2 ms whatever is connected. No metric object
+of the client library lives longer than one scrape, and its global registry stays empty of ours.
 """
 
 from __future__ import annotations
