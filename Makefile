@@ -53,11 +53,13 @@ lint: $(DEV_READY) ## ruff and mypy
 bench: $(DEV_READY) ## measure server CPU per message and memory per connection; asserts nothing
 	@$(BIN)/python -m bench
 
-proof: $(DEV_READY) ## the long forms: 10,000 simulated schedules, 100 kills under load, a thousand dropped connections, WebSocket cases
+proof: $(DEV_READY) ## the long forms: WebSocket cases, 10,000 simulated schedules, torture of one server and of a group, one long sequence
 	@$(BIN)/python -m tests.transports.test_autobahn
 	@$(BIN)/python -m tests.simulation --schedules 10000
-	@$(BIN)/python -m tests.torture --kills 100 --drops 300
-	@$(BIN)/python -m tests.torture --kills 0 --drops 1000 --rooms 1 --every-ms 20
+	@$(BIN)/python -m tests.torture --store sqlite --minutes 5 --trouble-every-s 0.2
+	@$(BIN)/python -m tests.torture --store sqlite --minutes 1 --rooms 1 --every-ms 20 --trouble-every-s 30 --drop-every-s 0.05
+	@$(BIN)/python -m tests.torture --minutes 30
+	@$(BIN)/python -m tests.torture.one_sequence --messages 100000
 
 lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and requirements/dev.in
 	@$(COMPILE) --upgrade --output-file requirements/run.lock pyproject.toml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from .run import Plan, run
 
 @click.command()
 @click.option("--minutes", default=2.0, show_default=True, help="How long there are troubles.")
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seed", type=int, help="What happens, and to whom. Without it another one each time.")
 @click.option("--servers", default=2, show_default=True)
 @click.option("--store", type=click.Choice(["mysql", "sqlite"]), default="mysql", show_default=True, help="sqlite: one server.")
 @click.option("--rooms", default=6, show_default=True)
@@ -27,7 +28,7 @@ from .run import Plan, run
 @click.option("--evidence", type=click.Path(path_type=Path), help="A folder for the record and the servers' logs.")
 def main(
     minutes: float,
-    seed: int,
+    seed: int | None,
     servers: int,
     store: str,
     rooms: int,
@@ -38,7 +39,7 @@ def main(
 ) -> None:
     """Torture servers, with all that stands behind them, and say what became of every message."""
     plan = Plan(
-        seed=seed,
+        seed=random.randrange(1_000_000) if seed is None else seed,
         minutes=minutes,
         servers=servers if store == "mysql" else 0,
         rooms=rooms,
@@ -52,7 +53,7 @@ def main(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             record = runner.run(run(plan, folder, click.echo))
-        click.echo(f"seed {seed}, {minutes:g} minutes: {record.figures()}")
+        click.echo(f"seed {plan.seed}, {minutes:g} minutes: {record.figures()}")
         for sentence in record.complaints:
             click.echo(f"WRONG: {sentence}", err=True)
     finally:

@@ -94,9 +94,10 @@ class Crowd:
     async def drop_now_and_then(self, every_s: float, until_s: float) -> None:
         """Cut one device after the other, until that time of the loop."""
         while await self._wait(every_s, until_s):
-            client = self._chance.choice(self._chance.choice(self.parties).clients)
-            client.cut.set()
-            self._record.troubles["client dropped"] += 1
+            clients = [client for party in self.parties for client in party.clients]
+            if clients:
+                self._chance.choice(clients).cut.set()
+                self._record.troubles["client dropped"] += 1
 
     async def delete_now_and_then(self, every_s: float, until_s: float) -> None:
         """Delete a room, and open another in its place, until that time of the loop."""
