@@ -105,6 +105,7 @@ class Service:
         """Start it with the data that it has, and wait until it is ready. Does nothing if it runs. Raises NotStarted."""
         if self.is_running:
             return self
+        self.kill()  # what is left of one that ended by itself
         self.folder.mkdir(parents=True, exist_ok=True)
         self.program.prepare()
         logged = len(self.log())

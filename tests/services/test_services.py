@@ -128,6 +128,13 @@ def test_a_server_keeps_its_port_over_a_stop_and_can_be_stopped_while_paused(tmp
         assert ask_redis(port, "PING") == "+PONG\r\n"
 
 
+def test_a_server_that_ended_by_itself_can_be_started_again(tmp_path: Path) -> None:
+    with start_redis(tmp_path / "redis") as redis:
+        os.kill(redis.pid, signal.SIGTERM)
+        wait_until(lambda: not redis.is_running, "Redis has ended")
+        assert ask_redis(redis.start().port, "PING") == "+PONG\r\n"
+
+
 def test_a_server_that_can_not_start_says_why(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         folder = tmp_path / "redis"
@@ -194,8 +201,10 @@ def test_make_cluster_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Pa
     command = [sys.executable, "-m", "tests.services.cluster", "--folder", str(tmp_path), "--settings", str(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as cluster:
         assert cluster.stdout is not None
+        assert cluster.stderr is not None
         pages = [cluster.stdout.readline() for _ in ("one", "two")]
         pids = [LastingProcess.find(file) for file in sorted(tmp_path.glob("*/pid"))]
+        assert all(pages), cluster.stderr.read()
         assert len(pids) == 3
         for page in pages:
             ready = httpx.get(page.strip().rpartition(" ")[2].replace("/test/", "/health/ready"), trust_env=False).json()
