@@ -28,6 +28,13 @@ CONNECTIONS = 5000
 SENDERS = 20
 MOST_PER_S = 250
 DEADLINE_S = 90.0
+SHORT = {
+    "drain": {"answers_s": 0.5},
+    "chat": {"unknown_outcome_s": 1.0},
+    "mysql": {"deadline_s": 1.0, "close_deadline_s": 1.0},
+    "redis": {"deadline_s": 0.5},
+    "kafka": {"flush_timeout_s": 1.0},
+}
 COME_BACK = Cause.SERVER_STOPPING.close_code
 
 
@@ -145,6 +152,29 @@ async def test_an_upgrade_that_comes_too_late_is_told_to_come_back(launch: Launc
     assert answer.startswith(b"HTTP/1.1 503")
     assert Cause.SERVER_STOPPING.code.encode() in answer
     await asyncio.to_thread(daemon.wait)
+
+
+async def test_services_that_hang_do_not_keep_it_from_ending(launch: Launch, services: Services) -> None:
+    urls = (services.fresh_store_url(), services.fresh_relay_url(), services.fresh_sessions_url())
+    options = [word for pair in zip(("--store", "--relay", "--sessions"), urls, strict=True) for word in pair]
+    daemon = launch(SHORT, *options)
+    room = await make_room(daemon.url)
+    hanging = (services.mariadb, services.kafka, services.redis)
+    async with connected(daemon.ws_url, "buyer") as client:
+        await client.send(f"/pub/room/{room}/message", '{"content":"stored"}')
+        try:
+            for service in hanging:
+                service.pause()
+            headers = {"destination": f"/pub/room/{room}/message", "receipt": "r"}
+            await client.send_frames(Frame("SEND", headers, b'{"content":"not known"}'))
+            await client.send("/topic/any", "it has taken what came before this")
+            daemon.signal(signal.SIGTERM)
+            assert await client.close_code() == COME_BACK
+            ended = await asyncio.to_thread(daemon.wait, limit_s(Settings()))
+        finally:
+            for service in hanging:
+                service.resume()
+    assert ended.code == 0, ended.errors
 
 
 def test_a_stop_is_over_before_systemd_loses_its_patience() -> None:
