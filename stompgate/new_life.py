@@ -11,6 +11,7 @@ from stompgate.ports.part import SetupError
 from stompgate.ports.store import OutcomeUnknown, Store, StoreUnavailable
 
 from .backends import Kind, resolve
+from .portions import backend_options
 from .settings import Settings
 from .system_clock import SystemClock
 
@@ -23,7 +24,8 @@ def begin(settings: Settings) -> tuple[str, str]:
 async def _begin(settings: Settings) -> tuple[str, str]:
     url = settings.store.get_secret_value()
     clock = SystemClock(asyncio.get_running_loop())
-    store: Store = resolve(Kind.STORE, url)(url, server_id=settings.server_id, clock=clock)
+    options = backend_options(settings, url)
+    store: Store = resolve(Kind.STORE, url)(url, server_id=settings.server_id, clock=clock, zone=settings.zone, options=options)
     await store.open()
     try:
         return store.epoch, await store.new_epoch()

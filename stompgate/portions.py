@@ -10,8 +10,10 @@ from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import FeedLimits
 from stompgate.chat.intake import IntakeLimits
 from stompgate.chat.recovery import RecoveryLimits
+from stompgate.chat.retention import RetentionLimits
 from stompgate.gateway.drain import DrainSettings
 from stompgate.gateway.gate import GateSettings
+from stompgate.gateway.queueing import QueueLimits
 from stompgate.http import parts as http
 from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits
@@ -20,7 +22,7 @@ from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 
-from .settings import EVERYONE, Chat, Connections, Drain, Listen, Settings, WebSocket
+from .settings import EVERYONE, Chat, Connections, Drain, Listen, Retention, Settings, WebSocket
 
 _SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis"}
 
@@ -58,6 +60,11 @@ def recovery_limits(chat: Chat) -> RecoveryLimits:
     return RecoveryLimits(missed_messages=chat.catch_up_limit_messages, page_messages=chat.page_messages)
 
 
+def retention_limits(retention: Retention) -> RetentionLimits:
+    """For ``chat.retention``."""
+    return RetentionLimits(**retention.model_dump())
+
+
 def gate_settings(settings: Settings) -> GateSettings:
     """For ``gateway``. The advertised port is the listener's to say, once it has one."""
     stomp, connections = settings.stomp, settings.connections
@@ -81,6 +88,7 @@ def gate_settings(settings: Settings) -> GateSettings:
         transactions=TransactionLimits(
             connections.transactions, connections.transaction_limit_frames, connections.transaction_limit_bytes
         ),
+        prefetch=settings.queues.prefetch,
         content_chars=settings.chat.content_limit_chars,
         closing_grace_s=connections.closing_grace_s,
     )
@@ -89,6 +97,17 @@ def gate_settings(settings: Settings) -> GateSettings:
 def drain_settings(drain: Drain) -> DrainSettings:
     """For ``gateway.drain``."""
     return DrainSettings(drain.window_s, drain.closes_per_s, drain.answers_s)
+
+
+def queue_limits(settings: Settings) -> QueueLimits:
+    """For ``gateway.queueing``."""
+    queues = settings.queues
+    return QueueLimits(
+        messages=queues.limit_messages,
+        waiting_messages=queues.waiting_limit_messages,
+        look_every_s=queues.look_every_s,
+        unknown_for_s=settings.chat.unknown_outcome_s,
+    )
 
 
 def http_settings(settings: Settings) -> http.HttpSettings:
@@ -104,9 +123,7 @@ def http_settings(settings: Settings) -> http.HttpSettings:
 
 def listen_limits(listen: Listen, connections: int) -> ListenLimits:
     """For ``transports.listener``. ``connections``: how many there may be."""
-    return ListenLimits(
-        listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog, listen.silence_limit_s
-    )
+    return ListenLimits(listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog, listen.silence_limit_s)
 
 
 def websocket_limits(settings: Settings) -> WebSocketLimits:

@@ -225,6 +225,16 @@ class Chat(Section):
     rooms_cached: int = Field(default=10000, ge=1, description="Rooms whose members are kept in memory.")
 
 
+class Retention(Section):
+    """How long messages are kept."""
+
+    days: int = Field(default=0, ge=0, le=36500, description="Days after which messages are taken away; 0 keeps them for ever.")
+    archives: bool = Field(default=False, description="Whether they are moved to the table sg_archive instead of deleted.")
+    slice_messages: int = Field(default=500, ge=1, le=10000, description="Messages taken away at a time.")
+    pause_s: float = Field(default=0.5, ge=0, le=600, description="Seconds between two slices.")
+    every_s: float = Field(default=3600.0, gt=0, le=86400, description="Seconds between two rounds.")
+
+
 class Auth(Section):
     """Who is who."""
 
@@ -255,6 +265,25 @@ class Http(Section):
             except ValueError as error:
                 raise mistake(f'a list of "*" or networks like "10.0.0.0/8"; not {network!r}') from error
         return networks
+
+
+class Queues(Section):
+    """Destinations below /queue/: each message goes to one consumer."""
+
+    keep: Literal["store", "memory"] = Field(
+        default="memory",
+        description='Where messages wait: "store" (durable, for the whole group) or "memory" (of this server, gone with it).',
+    )
+    limit_messages: int = Field(default=10000, ge=1, description="Messages that may wait in one queue.")
+    waiting_limit_messages: int = Field(
+        default=10000, ge=1, description="Messages that may wait to be put into queues, over all connections."
+    )
+    prefetch: int = Field(
+        default=32, ge=1, le=65535, description="Messages of a queue that a consumer is given before it acknowledges any."
+    )
+    look_every_s: float = Field(
+        default=2.0, gt=0, le=600, description="Seconds between looks at queues with consumers, should a hint be lost."
+    )
 
 
 class Mysql(Section):
@@ -345,8 +374,11 @@ class Kafka(Section):
         default=1000000, ge=1024, le=100000000, description="Size of a record in bytes, written or read; a broker has its own."
     )
     batch_limit_bytes: int = Field(default=131072, ge=1024, le=100000000, description="Size of a batch of records in bytes.")
-    linger_ms: float = Field(
-        default=0.0, ge=0, le=1000, description="Milliseconds that a record waits for others to share a batch."
+    pace_ms: float = Field(
+        default=5.0,
+        ge=0,
+        le=1000,
+        description="Milliseconds between exchanges under load; what comes after a pause goes at once.",
     )
     read_limit_records: int = Field(
         default=256, ge=1, le=100000, description="Records that are handled before others have their turn."
@@ -446,8 +478,10 @@ class Settings(Section):
     stomp: Stomp = Stomp()
     connections: Connections = Connections()
     chat: Chat = Chat()
+    retention: Retention = Retention()
     auth: Auth = Auth()
     http: Http = Http()
+    queues: Queues = Queues()
     mysql: Mysql = Mysql()
     kafka: Kafka = Kafka()
     redis: Redis = Redis()

@@ -48,6 +48,8 @@ async def stop(server: Server, settings: Settings) -> None:
     await _step("http", server.http.close(), _STEP_S)
     # What the store has not answered by then, it may still have stored.
     await _step("intake", chat.intake.close(), _ANSWERS_S)
+    await _step("queues", server.gate.queues.close(), _ANSWERS_S)
+    await _step("retention", chat.retention.close(), _STEP_S)
     await _step("inquiries", chat.inquiries.close(), _STEP_S)
     await _step("outbox", chat.outbox.close(), _STEP_S)
     await _step("lease", chat.lease.close(), _STEP_S)

@@ -21,12 +21,14 @@ from stompgate.chat.intake import Intake
 from stompgate.chat.lease import LeaseKeeper
 from stompgate.chat.outbox import Outbox, OutboxLimits, Owed
 from stompgate.chat.recovery import Recovery
+from stompgate.chat.retention import Retention
 from stompgate.chat.rooms import RoomLimits, Rooms
 from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
 from stompgate.gateway.drain import Drain
 from stompgate.gateway.gate import Gate
 from stompgate.gateway.peer import Peer
+from stompgate.gateway.queueing import QueueDesk
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.http.app import build_app
 from stompgate.http.measures import Sources
@@ -36,9 +38,12 @@ from stompgate.model.ids import new_epoch
 from stompgate.model.records import ChatRecord
 from stompgate.ports.clock import Clock
 from stompgate.ports.mail import Mail
+from stompgate.ports.part import SetupError
+from stompgate.ports.queues import Queues
 from stompgate.ports.relay import Relay
 from stompgate.ports.sessions import Sessions
 from stompgate.ports.store import Store
+from stompgate.queues.memory import MemoryQueues
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HttpSide
@@ -72,6 +77,7 @@ class Chat:
     recovery: Recovery
     history: History
     inquiries: Inquiries
+    retention: Retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +146,8 @@ def wire(
         limits=portions.listen_limits(settings.listen, connections),
         websocket_limits=portions.websocket_limits(settings),
     )
-    sources = Sources(gate=gate, outbox=chat.outbox, door=house, http=http, loop=ticker, measured=container.measured())
+    measured = [*container.measured(), chat.retention]
+    sources = Sources(gate=gate, outbox=chat.outbox, door=house, http=http, loop=ticker, measured=measured)
     return Server(
         container=container,
         chat=chat,
@@ -182,6 +189,7 @@ def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callabl
         recovery=Recovery(store, feeds, portions.recovery_limits(settings.chat)),
         history=History(store, settings.chat.page_messages),
         inquiries=Inquiries(store, container.get(Mail), clock),
+        retention=Retention(store, clock, portions.retention_limits(settings.retention)),
     )
 
 
@@ -195,7 +203,23 @@ def _gate(
 ) -> Gate:
     router: Router[Subscription] = Router()
     relay, slice_receivers = container.get(Relay), settings.connections.fan_out_slice
-    delivery = Delivery(router, chat.feeds, relay, chat.wire, origin=chat.epoch, slice_receivers=slice_receivers)
+    queues = QueueDesk(
+        queues_of(settings, container),
+        relay,
+        clock,
+        portions.queue_limits(settings),
+        owner=chat.epoch,
+        may_claim=lambda: chat.lease.is_held,
+    )
+    delivery = Delivery(
+        router,
+        chat.feeds,
+        relay,
+        chat.wire,
+        origin=chat.epoch,
+        slice_receivers=slice_receivers,
+        hinted=queues.hint,
+    )
     chat.feeds.listen(delivery)
     relay.listen(delivery)
     return Gate(
@@ -212,6 +236,7 @@ def _gate(
         sessions=container.get(Sessions),
         router=router,
         delivery=delivery,
+        queues=queues,
         closed_log=log_close,
     )
 
@@ -241,6 +266,16 @@ def _http(
         patience_s=settings.listen.head_timeout_s,
         head_limit_bytes=settings.listen.head_limit_bytes,
     )
+
+
+def queues_of(settings: Settings, container: Container) -> Queues:
+    """Where the messages of queues wait. Raises ``SetupError`` if it is to be a store that keeps none."""
+    if settings.queues.keep == "memory":
+        return MemoryQueues()
+    store = container.get(Store)
+    if not isinstance(store, Queues):
+        raise SetupError('queues.keep: this store keeps no queues; expected "memory"')
+    return store
 
 
 def make_container(settings: Settings, clock: Clock) -> Container:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from stompgate.model.records import BrokerRecord, ChatRecord, Record
+from stompgate.model.records import BrokerRecord, ChatRecord, QueueHint, Record
 from stompgate.ports.part import PartDown
 from stompgate.ports.relay import Acknowledge, Answer, Departed, RelayListener
 
@@ -31,6 +31,8 @@ class Publication:
                 return self.relay, message.room
             case BrokerRecord():
                 return self.relay, self.record.destination
+            case QueueHint(queue):
+                return self.relay, queue
             case record:
                 return self.relay, record.room
 

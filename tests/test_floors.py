@@ -22,7 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"ports", "stomp", "sockjs", "timing"}),
     frozenset({"broker", "chat", "access"}),
     frozenset({"gateway"}),
-    frozenset({"transports", "http", "stores", "relays", "sessions", "mail", "auth"}),
+    frozenset({"transports", "http", "stores", "queues", "relays", "sessions", "mail", "auth"}),
     TOGETHER | {"legacy"},
     frozenset({"cli", "client", "testing", "__main__"}),
 )

@@ -31,7 +31,7 @@ class RoomAuthoriser:
     def may_subscribe(self, identity: Identity, destination: Destination) -> Awaitable[None] | None:
         """Return, or give an awaitable, if yes. Raises ``Refusal`` (NO_SUCH_ROOM, BAD_DESTINATION)."""
         match destination.kind:
-            case Kind.BROADCAST | Kind.OWN:
+            case Kind.BROADCAST | Kind.OWN | Kind.QUEUE:
                 return None
             case Kind.ROOM:
                 return self._may_enter(identity, destination.room)

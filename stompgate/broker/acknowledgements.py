@@ -1,7 +1,6 @@
 """What a subscription has been given and not yet acknowledged (STOMP 1.2 SUBSCRIBE ack Header, ACK, NACK).
 
-``client`` acknowledges everything up to a message, ``client-individual`` that message alone. On topics nothing is given
-again, so NACK settles a message as ACK does.
+``client`` acknowledges everything up to a message, ``client-individual`` that message alone.
 """
 
 from __future__ import annotations
@@ -30,20 +29,18 @@ class Unacknowledged:
         """A message went out under this id."""
         self._waiting[ack_id] = None
 
-    def settle(self, ack_id: str) -> int:
-        """Settle a message, in ``client`` mode with all before it. Returns how many; 0 for an id that does not wait."""
+    def settle(self, ack_id: str) -> list[str]:
+        """Settle a message, in ``client`` mode with all before it. Returns which, in their order; none for an unknown id."""
         if ack_id not in self._waiting:
-            return 0
+            return []
         if not self._cumulative:
             del self._waiting[ack_id]
-            return 1
-        settled = 0
-        while True:
-            oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
-            settled += 1
-            if oldest == ack_id:
-                return settled
+            return [ack_id]
+        settled: list[str] = []
+        while not settled or settled[-1] != ack_id:
+            settled.append(next(iter(self._waiting)))
+            del self._waiting[settled[-1]]
+        return settled
 
     def __contains__(self, ack_id: object) -> bool:
         return ack_id in self._waiting

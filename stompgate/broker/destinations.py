@@ -16,10 +16,11 @@ from .patterns import Pattern, has_wildcard
 LENGTH_LIMIT_BYTES = 255
 ROOM_PREFIX = "/sub/chat/room/"
 _INTAKE_PREFIX, _INTAKE_SUFFIX = "/pub/room/", "/message"
+QUEUE_PREFIX = "/queue/"
 _BROADCAST_PREFIXES = ("/topic/", "/sub/")
 _EXPECTED = (
     "Expected /pub/room/{roomUUID}/message to send to a room, /sub/chat/room/{roomUUID} to subscribe to one, "
-    "or a destination below /topic/, /sub/ or /user/."
+    "or a destination below /topic/, /queue/, /sub/ or /user/."
 )
 
 
@@ -42,6 +43,8 @@ def read_destination(text: str) -> Destination:
         if pattern:
             Pattern(text)  # refused here, once, if it is not well formed
         return Destination(text, Kind.BROADCAST, is_pattern=pattern)
+    if text.startswith(QUEUE_PREFIX) and not has_wildcard(text):
+        return Destination(text, Kind.QUEUE)
     if text.startswith(users.USER_PREFIX):
         return _read_user(text)
     if text.startswith(users.REPLY_PREFIX) and "/" not in text[len(users.REPLY_PREFIX) :]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from stompgate.model.causes import Cause, Refusal
-from stompgate.stomp.frames import Frame
+from stompgate.stomp.frames import Command, Frame
 from stompgate.stomp.versions import Version
 
 from .subscriptions import Subscription, split_ack
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """An ACK or NACK. On topics nothing is delivered again, so that both settle alike."""
+    """An ACK or NACK. ``is_consumed``: the message is not to be delivered again, as on topics none is."""
 
     size_bytes: ClassVar[int] = 0  # of a body, in a transaction
 
     subscription: Subscription
     message_id: str
+    is_consumed: bool
 
     def check(self) -> None:
         """Raises ``Refusal`` (UNKNOWN_ACK) if the message does not wait for it, unless its subscription has ended."""
@@ -34,8 +35,12 @@ class Settlement:
     def go(self, peer: Peer) -> None:
         """Settle it. Raises ``Refusal`` as ``check`` does."""
         self.check()
-        if self.subscription.is_live and self.subscription.unacknowledged is not None:
-            peer.unacknowledged -= self.subscription.unacknowledged.settle(self.message_id)
+        subscription = self.subscription
+        if subscription.is_live and subscription.unacknowledged is not None:
+            settled = subscription.unacknowledged.settle(self.message_id)
+            peer.unacknowledged -= len(settled)
+            if subscription.consuming is not None:
+                subscription.consuming.settled(settled, is_consumed=self.is_consumed)
 
 
 def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:
@@ -63,7 +68,8 @@ def read_settlement(peer: Peer, frame: Frame) -> Settlement | None:
         subscription = subscriptions.get(subscription_id)
     if subscription is None:
         return None
-    settlement = Settlement(subscription, message_id)
+    is_consumed = frame.command == Command.ACK or frame.headers.get("requeue") == "false"
+    settlement = Settlement(subscription, message_id, is_consumed)
     settlement.check()
     return settlement
 

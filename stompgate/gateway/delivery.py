@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Final
 
 from stompgate.broker import users
@@ -18,7 +18,7 @@ from stompgate.broker.router import Router, Topic
 from stompgate.chat.feeds import Feeds
 from stompgate.chat.wire import Wire
 from stompgate.model.messages import ChatMessage
-from stompgate.model.records import BrokerRecord, ChatRecord, ForeignRecord, Record, RoomChanged
+from stompgate.model.records import BrokerRecord, ChatRecord, ForeignRecord, QueueHint, Record, RoomChanged
 from stompgate.model.rooms import Members
 from stompgate.ports.relay import Relay
 from stompgate.stomp.serializer import MessageTemplate
@@ -71,11 +71,20 @@ class Delivery:
     """Takes messages from the relay and from the feeds, and offers them to this server's subscriptions.
 
     ``origin`` is this life of this server: its own broadcasts are delivered as they are taken in, and dropped when the
-    relay brings them back, so that they reach everyone here also while the relay is down.
+    relay brings them back, so that they reach everyone here also while the relay is down. ``hinted`` is told which queues
+    have messages.
     """
 
     def __init__(
-        self, router: Router[Subscription], feeds: Feeds, relay: Relay, wire: Wire, *, origin: str, slice_receivers: int
+        self,
+        router: Router[Subscription],
+        feeds: Feeds,
+        relay: Relay,
+        wire: Wire,
+        *,
+        origin: str,
+        slice_receivers: int,
+        hinted: Callable[[str], None],
     ) -> None:
         self._router = router
         self._feeds = feeds
@@ -83,6 +92,7 @@ class Delivery:
         self._wire = wire
         self._origin = origin
         self._slice_receivers = slice_receivers
+        self._hinted = hinted
         self._counter = 0
         self._last_counters: dict[tuple[str, int], int] = {}
         self._backlogs: dict[str, deque[Outgoing]] = {}
@@ -109,6 +119,8 @@ class Delivery:
                     self._take_broadcast(record)
                 case RoomChanged():
                     self._feeds.changed(record)
+                case QueueHint(queue):
+                    self._hinted(queue)
                 case ForeignRecord():
                     self._send(self._foreign(record))
 

@@ -24,6 +24,7 @@ from stompgate.stomp.states import State
 from stompgate.stomp.versions import Version, choose
 
 from .acknowledging import acknowledge
+from .consuming import Consuming
 from .following import Following
 from .sending import Waiting, send, then
 from .subscriptions import Subscription
@@ -118,6 +119,8 @@ def _subscribe(peer: Peer, frame: Frame) -> Waiting:
     if destination.kind is Kind.ROOM:
         _follow(peer, frame, subscription, destination)
         return None
+    if destination.kind is Kind.QUEUE:
+        subscription.consuming = Consuming(peer.gate, subscription, _prefetch(peer, frame))
     waiting = peer.gate.authoriser.may_subscribe(peer.identity, destination)
     if waiting is None:
         _subscribed(peer, frame, subscription)
@@ -125,10 +128,22 @@ def _subscribe(peer: Peer, frame: Frame) -> Waiting:
     return then(waiting, lambda: _subscribed(peer, frame, subscription))
 
 
+def _prefetch(peer: Peer, frame: Frame) -> int:
+    """How many unacknowledged messages of a queue a consumer wants at a time."""
+    limit = peer.gate.settings.prefetch
+    wanted = frame.headers.get("prefetch-count", str(limit))
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10):
+        raise Refusal(Cause.BAD_HEADER, "prefetch-count is a number; 0 leaves it to the server.")
+    return min(int(wanted) or limit, limit)
+
+
 def _subscribed(peer: Peer, frame: Frame, subscription: Subscription) -> None:
     if not peer.is_gone and peer.state is State.CONNECTED:
         peer.begin_subscription(subscription)
-        peer.gate.router.add(subscription)
+        if subscription.consuming is None:
+            peer.gate.router.add(subscription)
+        else:
+            subscription.consuming.begin()
         peer.receipt(frame.headers.get("receipt"))
 
 

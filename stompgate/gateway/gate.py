@@ -25,6 +25,7 @@ from stompgate.timing.wheel import TimerWheel
 from .delivery import Delivery
 from .link import Link
 from .peer import Peer
+from .queueing import QueueDesk
 from .subscriptions import Subscription
 
 
@@ -49,6 +50,7 @@ class GateSettings:
     subscriptions: int
     unacknowledged: int
     transactions: TransactionLimits
+    prefetch: int
     content_chars: int
     closing_grace_s: float
 
@@ -82,6 +84,7 @@ class Gate:
     sessions: Sessions
     router: Router[Subscription]
     delivery: Delivery
+    queues: QueueDesk
     closed_log: Callable[[Peer, Cause], None]
 
     peers: set[Peer] = field(init=False, default_factory=set)

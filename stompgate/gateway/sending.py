@@ -17,6 +17,7 @@ from stompgate.chat.wire import read_incoming
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
 from stompgate.model.messages import Draft
+from stompgate.model.queues import QueueMessage
 from stompgate.model.sessions import Identity
 from stompgate.ports.store import Outcome, Rejected
 from stompgate.stomp.frames import Frame, user_headers
@@ -96,7 +97,35 @@ class BroadcastParcel:
         peer.receipt(receipt_id)
 
 
-Parcel = ChatParcel | BroadcastParcel
+@dataclass(frozen=True, slots=True)
+class QueueParcel:
+    """A message for a queue."""
+
+    destination: Destination
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the body."""
+        return len(self.body)
+
+    def admission(self, peer: Peer) -> Waiting:
+        """What to wait for before it may go. Raises ``Refusal``."""
+        return peer.gate.authoriser.may_send(peer.identity, self.destination)
+
+    def message(self, peer: Peer) -> QueueMessage:
+        """The message as it waits, with an id and a time of now."""
+        now_us = peer.gate.clock.utc_us()
+        return QueueMessage(peer.gate.ids.new(now_us), self.destination.name, self.headers, self.body, now_us)
+
+    def go(self, peer: Peer, receipt_id: str | None) -> None:
+        """Put it into its queue. The RECEIPT follows when it is there."""
+        peer.in_flight += 1
+        peer.gate.queues.send((self.message(peer),), lambda refusal: _answered(peer, receipt_id, refusal))
+
+
+Parcel = ChatParcel | BroadcastParcel | QueueParcel
 
 
 def send(peer: Peer, frame: Frame) -> Waiting:
@@ -121,7 +150,10 @@ def read_parcel(peer: Peer, frame: Frame) -> Parcel:
     destination = read_destination(frame.headers["destination"])
     if destination.kind is Kind.INTAKE:
         return _read_chat(peer, frame, destination)
-    return BroadcastParcel(destination, _with_reply_destination(peer, user_headers(frame.headers)), frame.body)
+    headers = _with_reply_destination(peer, user_headers(frame.headers))
+    if destination.kind is Kind.QUEUE:
+        return QueueParcel(destination, headers, frame.body)
+    return BroadcastParcel(destination, headers, frame.body)
 
 
 def _read_chat(peer: Peer, frame: Frame, destination: Destination) -> ChatParcel:
@@ -174,8 +206,12 @@ def _client_message_id(headers: Mapping[str, str]) -> str | None:
 
 
 def _stored(peer: Peer, receipt_id: str | None, outcome: Outcome) -> None:
-    if isinstance(outcome, Rejected):
-        peer.refuse(Refusal(outcome.cause, detail=outcome.detail), receipt_id)
+    _answered(peer, receipt_id, Refusal(outcome.cause, detail=outcome.detail) if isinstance(outcome, Rejected) else None)
+
+
+def _answered(peer: Peer, receipt_id: str | None, refusal: Refusal | None) -> None:
+    if refusal is not None:
+        peer.refuse(refusal, receipt_id)
     else:
         peer.receipt(receipt_id)
     peer.answered()

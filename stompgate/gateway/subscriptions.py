@@ -12,6 +12,7 @@ from stompgate.stomp.versions import Version
 from .link import Framing
 
 if TYPE_CHECKING:
+    from .consuming import Consuming
     from .following import Following
     from .peer import Peer
 
@@ -32,10 +33,12 @@ class Subscription:
     """One SUBSCRIBE of one peer.
 
     ``name`` is the destination as the client wrote it, and is shown it; ``destination`` the one it is routed by, the same if
-    left out. For rooms ``last_seq`` is the number of the last message given, and ``following`` how it catches up.
+    left out. For rooms ``last_seq`` is the number of the last message given, and ``following`` how it catches up; for queues
+    ``consuming`` is what it holds.
     """
 
     __slots__ = (
+        "consuming",
         "destination",
         "encoding",
         "following",
@@ -57,6 +60,7 @@ class Subscription:
         self.is_live = True
         self.last_seq = 0
         self.following: Following | None = None
+        self.consuming: Consuming | None = None
         self.unacknowledged = None if mode is AckMode.AUTO else Unacknowledged(mode)
         line = b"" if subscription_id is None else subscription_line(subscription_id, peer.version)
         shared = Encoding(peer.link.framing, peer.version, line)
@@ -86,6 +90,8 @@ class Subscription:
         self.is_live = False
         if self.following is not None:
             self.following.end()
+        if self.consuming is not None:
+            self.consuming.end()
 
 
 def split_ack(ack: str) -> tuple[str, str]:

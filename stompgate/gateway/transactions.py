@@ -1,14 +1,14 @@
 """BEGIN, COMMIT, ABORT: what is sent and acknowledged between them takes effect together at COMMIT, or not at all.
 
 What can be found wrong is found before anything has had an effect: each frame when it comes, rights and acknowledgements at
-COMMIT. The messages for rooms are one batch of the store, which rejects all of them or none; when they are there, the rest
-follows, which cannot fail.
+COMMIT. The messages for rooms are one batch of the store, which rejects all of them or none; when they are there, those for
+queues follow as another, and then the rest, which cannot fail.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,12 @@ from stompgate.ports.store import Outcome, Rejected
 from stompgate.stomp.frames import Frame
 
 from .acknowledging import Settlement
-from .sending import BroadcastParcel, ChatParcel, Waiting
+from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting
 
 if TYPE_CHECKING:
     from .peer import Peer
 
-Held = ChatParcel | BroadcastParcel | Settlement
+Held = ChatParcel | BroadcastParcel | QueueParcel | Settlement
 
 
 def begin(peer: Peer, frame: Frame) -> Waiting:
@@ -55,7 +55,10 @@ async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> N
             await waiting
     chats = [thing for thing in held if isinstance(thing, ChatParcel)]
     if chats:
-        await _store(peer, chats)
+        await _answer(peer, partial(_store, peer, chats))
+    queued = [thing.message(peer) for thing in held if isinstance(thing, QueueParcel)]
+    if queued:
+        await _answer(peer, partial(peer.gate.queues.send, queued))
     for thing in held:
         match thing:
             case Settlement():
@@ -65,21 +68,25 @@ async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> N
     peer.receipt(receipt_id)
 
 
-async def _store(peer: Peer, chats: Sequence[ChatParcel]) -> None:
-    """Raises ``Refusal`` if the batch is not stored."""
+def _store(peer: Peer, chats: Sequence[ChatParcel], done: Callable[[Refusal | None], None]) -> None:
+    """Hand the messages for rooms to the store as one batch."""
+
+    def stored(outcomes: Sequence[Outcome]) -> None:
+        rejected = next((outcome for outcome in outcomes if isinstance(outcome, Rejected)), None)
+        done(None if rejected is None else Refusal(rejected.cause, detail=rejected.detail))
+
     name = peer.gate.ids.new(peer.gate.clock.utc_us())
-    answer: asyncio.Future[Sequence[Outcome]] = peer.gate.loop.create_future()
+    peer.gate.intake.submit_together([chat.draft(peer, name) for chat in chats], stored)
+
+
+async def _answer(peer: Peer, ask: Callable[[Callable[[Refusal | None], None]], None]) -> None:
+    """Wait for an answer that the peer's end waits for as well. Raises the ``Refusal`` if it is one."""
+    answer: asyncio.Future[Refusal | None] = peer.gate.loop.create_future()
     peer.in_flight += 1
     try:
-        peer.gate.intake.submit_together([chat.draft(peer, name) for chat in chats], partial(_settle, answer))
-        outcomes = await answer
+        ask(lambda refusal: None if answer.done() else answer.set_result(refusal))
+        refusal = await answer
     finally:
         peer.answered()
-    for outcome in outcomes:
-        if isinstance(outcome, Rejected):
-            raise Refusal(outcome.cause, detail=outcome.detail)
-
-
-def _settle(answer: asyncio.Future[Sequence[Outcome]], outcomes: Sequence[Outcome]) -> None:
-    if not answer.done():
-        answer.set_result(outcomes)
+    if refusal is not None:
+        raise refusal

@@ -67,6 +67,7 @@ class Cause(Enum):
 
     # Limits and time-outs.
     TOO_MANY_SUBSCRIPTIONS = CauseFacts("too-many-subscriptions", "Too many subscriptions.", 1008, 429, False)
+    QUEUE_FULL = CauseFacts("queue-full", "Too many messages wait in this queue; try later.", 1013, 503, True, True)
     TOO_MANY_TRANSACTIONS = CauseFacts("too-many-transactions", "Too many open transactions.", 1008, 429, False)
     TRANSACTION_TOO_LARGE = CauseFacts("transaction-too-large", "The transaction is too large.", 1009, 413, False)
     TOO_MANY_UNACKED = CauseFacts("too-many-unacked", "Too many messages wait for an ACK.", 1008, 429, True)

@@ -14,6 +14,7 @@ class Kind(Enum):
     BROADCAST = "broadcast"  # both: to all who subscribe, not stored
     OWN = "own"  # both: SUBSCRIBE to what is sent to oneself; SEND reaches this connection alone
     USER = "user"  # SEND only: to every session of a user
+    QUEUE = "queue"  # both: each message goes to one consumer
     REPLY = "reply"  # SEND only: an answer to whoever gave this name away
 
 

@@ -56,4 +56,11 @@ class BrokerRecord:
     partition: int = 0
 
 
-Record = ChatRecord | ForeignRecord | RoomChanged | BrokerRecord
+@dataclass(frozen=True, slots=True)
+class QueueHint:
+    """A queue has messages that wait for a consumer. It may be lost, or late: whoever has consumers also looks by itself."""
+
+    queue: str
+
+
+Record = ChatRecord | ForeignRecord | RoomChanged | BrokerRecord | QueueHint

@@ -12,12 +12,9 @@ from typing import Any, Final
 import orjson
 
 from stompgate.chat.wire import NotARecord, Wire, read_record
-from stompgate.model.records import BrokerRecord, ChatRecord, ForeignRecord, Record, RoomChanged
+from stompgate.model.records import BrokerRecord, ChatRecord, ForeignRecord, QueueHint, Record, RoomChanged
 
 VERSION: Final = 1
-
-_MESSAGE: Final = "message"
-_ROOM: Final = "room"
 
 
 class Lane(Enum):
@@ -40,6 +37,8 @@ def encode(record: Record, wire: Wire) -> tuple[Lane, bytes, bytes]:
             return Lane.OWN, record.destination.encode(), _message(record)
         case RoomChanged():
             return Lane.OWN, record.room.encode(), _room(record)
+        case QueueHint(queue):
+            return Lane.OWN, queue.encode(), orjson.dumps({"v": VERSION, "kind": "queue", "queue": queue})
         case ForeignRecord():
             raise ValueError("a record of another program is in the relay already")
 
@@ -61,15 +60,21 @@ def decode_own(value: bytes, partition: int) -> Record:
     version, kind = fields.get("v"), fields.get("kind")
     if type(version) is not int:
         raise NotARecord("no format version")
-    if version != VERSION or kind not in (_MESSAGE, _ROOM):
-        raise OtherFormat(f"version {version}, kind {kind!r}")
-    return _read_message(fields, body, partition) if kind == _MESSAGE else _read_room(fields)
+    if version == VERSION:
+        match kind:
+            case "message":
+                return _read_message(fields, body, partition)
+            case "room":
+                return _read_room(fields)
+            case "queue":
+                return QueueHint(_text(fields, "queue"))
+    raise OtherFormat(f"version {version}, kind {kind!r}")
 
 
 def _message(record: BrokerRecord) -> bytes:
     fields = {
         "v": VERSION,
-        "kind": _MESSAGE,
+        "kind": "message",
         "origin": record.origin,
         "counter": record.counter,
         "id": record.id,
@@ -100,7 +105,7 @@ def _read_message(fields: dict[str, Any], body: bytes, partition: int) -> Broker
 def _room(change: RoomChanged) -> bytes:
     fields = {
         "v": VERSION,
-        "kind": _ROOM,
+        "kind": "room",
         "room": change.room,
         "membersVersion": change.members_version,
         "deleted": change.deleted,

@@ -259,12 +259,12 @@ async def test_marks_are_cleared_by_one_write_at_a_time(office: Office) -> None:
 async def test_an_acknowledgement_that_comes_as_the_marks_were_cleared_is_not_forgotten(office: Office) -> None:
     await office.say(2)
     first, second = office.relay.waiting
-    first(True)
+    first(Answer.TAKEN)
     office.clock.advance(LIMITS.mark_every_s)
     marking = office.outbox._marking
     assert marking is not None
     marking.remove_done_callback(office.outbox._marked)
-    marking.add_done_callback(lambda task: second(True))
+    marking.add_done_callback(lambda task: second(Answer.TAKEN))
     marking.add_done_callback(office.outbox._marked)
     await settle()
     await office.advance(LIMITS.mark_every_s)

@@ -15,11 +15,13 @@ from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
 from stompgate.gateway.gate import Gate, GateSettings
 from stompgate.gateway.peer import Peer
+from stompgate.gateway.queueing import QueueDesk, QueueLimits
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.model.causes import Cause
 from stompgate.model.messages import Draft
 from stompgate.model.rooms import Members
 from stompgate.ports.store import Outcome
+from stompgate.queues.memory import MemoryQueues
 from stompgate.relays.local import LocalRelay
 from stompgate.sessions.memory import MemorySessions
 from stompgate.stomp.frames import SERVER_COMMANDS, Frame
@@ -135,7 +137,16 @@ class Scene:
         relay = LocalRelay()
         slice_receivers = narrow.pop("slice_receivers")
         self.delivery = Delivery(
-            self.router, cast(Any, None), relay, Wire(None), origin="test", slice_receivers=slice_receivers
+            self.router,
+            cast(Any, None),
+            relay,
+            Wire(None),
+            origin="test",
+            slice_receivers=slice_receivers,
+            hinted=lambda queue: self.queues.hint(queue),
+        )
+        self.queues = QueueDesk(
+            MemoryQueues(), relay, self.clock, QueueLimits(messages=10), owner="test", may_claim=lambda: True
         )
         self.gate = Gate(
             settings=GateSettings(
@@ -150,6 +161,7 @@ class Scene:
                 subscriptions=128,
                 unacknowledged=10,
                 transactions=TransactionLimits(open=2, frames=3, size_bytes=100),
+                prefetch=3,
                 content_chars=5000,
                 closing_grace_s=2.0,
                 **narrow,
@@ -166,6 +178,7 @@ class Scene:
             sessions=MemorySessions("test"),
             router=self.router,
             delivery=self.delivery,
+            queues=self.queues,
             closed_log=lambda peer, cause: self.ended.append(cause),
         )
 

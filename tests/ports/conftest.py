@@ -12,9 +12,11 @@ import pytest
 
 from stompgate.mail.log import LogMail
 from stompgate.ports.mail import Mail
+from stompgate.ports.queues import Queues
 from stompgate.ports.relay import Relay
 from stompgate.ports.sessions import Sessions
 from stompgate.ports.store import Store
+from stompgate.queues.memory import MemoryQueues
 from stompgate.relays.local import LocalHub, LocalRelay
 from stompgate.sessions.memory import MemorySessions
 from stompgate.sessions.redis_url import from_url as redis_sessions
@@ -212,6 +214,14 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path, services: Service
 @pytest.fixture
 async def store(home: StoreHome) -> Store:
     return await home.open()
+
+
+@pytest.fixture(params=("memory",))
+async def queues() -> AsyncIterator[Queues]:
+    queues = MemoryQueues()
+    await queues.open()
+    yield queues
+    await queues.close()
 
 
 @pytest.fixture(params=STORE_GROUPS)

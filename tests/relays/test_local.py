@@ -9,6 +9,7 @@ import pytest
 
 from stompgate.model.records import Record, RoomChanged
 from stompgate.ports.part import PartDown
+from stompgate.ports.relay import Answer
 from stompgate.relays.local import LocalHub, LocalRelay
 
 
@@ -63,13 +64,13 @@ async def test_what_is_published_while_records_are_handed_over_comes_in_the_next
 
 async def test_beyond_the_bound_records_are_refused_until_the_next_tick() -> None:
     relay, listener = await open_relay(LocalHub(max_records=2))
-    answers: list[tuple[int, bool]] = []
+    answers: list[tuple[int, Answer]] = []
     for version in (1, 2, 3):
         relay.publish(record(version), lambda reached, version=version: answers.append((version, reached)))  # type: ignore[misc]
     await asyncio.sleep(0)
     relay.publish(record(4), lambda reached: answers.append((4, reached)))
     await asyncio.sleep(0)
-    assert sorted(answers) == [(1, True), (2, True), (3, False), (4, True)]
+    assert dict(answers) == {1: Answer.TAKEN, 2: Answer.TAKEN, 3: Answer.UNKNOWN, 4: Answer.TAKEN}
     assert listener.batches == [[record(1), record(2)], [record(4)]]
 
 

@@ -19,7 +19,9 @@ from stompgate.chat.rooms import RoomLimits, Rooms
 from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
 from stompgate.gateway.gate import Gate, GateSettings
+from stompgate.gateway.queueing import QueueDesk, QueueLimits
 from stompgate.gateway.subscriptions import Subscription
+from stompgate.queues.memory import MemoryQueues
 from stompgate.sessions.memory import MemorySessions
 from stompgate.settings import Settings
 from stompgate.timing.wheel import TimerWheel
@@ -70,7 +72,10 @@ class SimulatedServer:
         limits = RecoveryLimits(world.missed_limit, random.choice((1, 2, 5)), burst_bytes=random.choice((1, 1500, 10_000)))
         self.recovery = Recovery(store, self.feeds, limits)
         slices = random.choice((1, 2, 100))
-        self.delivery = Delivery(self.router, self.feeds, relay, Wire(None), origin=epoch, slice_receivers=slices)
+        self.delivery = Delivery(
+            self.router, self.feeds, relay, Wire(None), origin=epoch, slice_receivers=slices, hinted=lambda queue: None
+        )
+        queues = QueueDesk(MemoryQueues(), relay, clock, QueueLimits(), owner=epoch, may_claim=lambda: False)
         self.feeds.listen(self.delivery)
         relay.listen(self.delivery)
         self.sessions = MemorySessions(self.id)
@@ -88,6 +93,7 @@ class SimulatedServer:
             sessions=self.sessions,
             router=self.router,
             delivery=self.delivery,
+            queues=queues,
             closed_log=lambda _peer, _cause: None,
         )
 

@@ -1,0 +1,79 @@
+"""A subscription to a queue: what it holds, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING
+
+from stompgate.model.queues import Claim
+
+if TYPE_CHECKING:
+    from .gate import Gate
+    from .subscriptions import Subscription
+
+
+class Consuming:
+    """``gateway.queueing.QueueConsumer`` for one subscription.
+
+    By hand it holds up to ``prefetch`` messages until they are acknowledged. With ``ack:auto`` a message is consumed when it is
+    handed to the connection; one that takes no more is given none.
+    """
+
+    __slots__ = ("_gate", "_held", "_prefetch", "_relief", "_subscription")
+
+    def __init__(self, gate: Gate, subscription: Subscription, prefetch: int) -> None:
+        self._gate = gate
+        self._subscription = subscription
+        self._prefetch = prefetch
+        self._held: dict[str, Claim] = {}
+        self._relief: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Take part from now on."""
+        self._gate.queues.join(self._subscription.destination, self)
+
+    def end(self) -> None:
+        """Take part no more; what is held waits for others."""
+        if self._relief is not None:
+            self._relief.cancel()
+            self._relief = None
+        self._gate.queues.leave(self._subscription.destination, self)
+        held, self._held = self._held, {}
+        self._gate.queues.settle(held.values(), is_consumed=False)
+
+    @property
+    def credit(self) -> int:
+        """How many more messages it may be given now."""
+        subscription = self._subscription
+        if subscription.unacknowledged is not None:
+            peer = subscription.peer
+            return max(0, min(self._prefetch - len(self._held), self._gate.settings.unacknowledged - peer.unacknowledged))
+        if self._relief is not None:
+            return 0
+        waiting = subscription.outbox.drained()
+        if waiting is None:
+            return self._prefetch
+        self._relief = asyncio.create_task(self._wait(waiting), name="queue consumer waits")
+        return 0
+
+    def give(self, claim: Claim) -> None:
+        """Send a message."""
+        subscription, message = self._subscription, claim.message
+        if subscription.unacknowledged is not None:
+            self._held[message.id] = claim
+        headers = (*message.headers, ("redelivered", "true")) if claim.is_redelivered else message.headers
+        self._gate.delivery.tell(subscription, message.id, headers, message.body)
+        if subscription.unacknowledged is None:
+            self._gate.queues.settle((claim,), is_consumed=True)
+
+    def settled(self, message_ids: Iterable[str], *, is_consumed: bool) -> None:
+        """The client has acknowledged messages, or does not want them."""
+        claims = [self._held.pop(message_id) for message_id in message_ids]
+        self._gate.queues.settle(claims, is_consumed=is_consumed)
+        self._gate.queues.credit_rose(self._subscription.destination)
+
+    async def _wait(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._relief = None
+        self._gate.queues.credit_rose(self._subscription.destination)

@@ -1,0 +1,108 @@
+"""What every place for the messages of queues promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from stompgate.model.queues import Claim, QueueMessage
+from stompgate.ports.queues import QueueFull, Queues
+
+OWNER = "owner-1"
+
+
+def message(number: int, queue: str = "/queue/a") -> QueueMessage:
+    return QueueMessage(f"id-{queue}-{number}", queue, (("a", "b:\n"), ("채", "팅")), b"\x00body %d" % number, 1_000 + number)
+
+
+def messages(count: int, queue: str = "/queue/a") -> list[QueueMessage]:
+    return [message(number, queue) for number in range(count)]
+
+
+async def claim(queues: Queues, limit: int = 100, queue: str = "/queue/a", attempt: str = "") -> Sequence[Claim]:
+    claim.number += 1  # type: ignore[attr-defined]
+    return await queues.claim(queue, limit, owner=OWNER, attempt=attempt or f"attempt-{claim.number}")  # type: ignore[attr-defined]
+
+
+claim.number = 0  # type: ignore[attr-defined]
+
+
+async def test_messages_come_as_they_were_put_and_in_their_order(queues: Queues) -> None:
+    await queues.put(messages(5), limit=100)
+    claims = await claim(queues)
+    assert [one.message for one in claims] == messages(5)
+    assert [(one.deliveries, one.is_redelivered) for one in claims] == [(1, False)] * 5
+
+
+async def test_no_message_is_claimed_twice(queues: Queues) -> None:
+    await queues.put(messages(5), limit=100)
+    assert [one.message for one in await claim(queues, 2)] == messages(5)[:2]
+    assert [one.message for one in await claim(queues, 9)] == messages(5)[2:]
+    assert list(await claim(queues)) == []
+
+
+async def test_queues_do_not_see_each_other(queues: Queues) -> None:
+    await queues.put([*messages(2, "/queue/a"), *messages(3, "/queue/A")], limit=100)
+    assert [one.message for one in await claim(queues, queue="/queue/A")] == messages(3, "/queue/A")
+    assert [one.message for one in await claim(queues, queue="/queue/a")] == messages(2, "/queue/a")
+    assert list(await claim(queues, queue="/queue/a ")) == []
+
+
+async def test_what_is_consumed_never_comes_again(queues: Queues) -> None:
+    await queues.put(messages(3), limit=100)
+    claims = await claim(queues)
+    await queues.settle(OWNER, consumed=claims, returned=[])
+    assert list(await claim(queues)) == []
+
+
+async def test_what_is_returned_comes_again_at_its_old_place_and_says_so(queues: Queues) -> None:
+    await queues.put(messages(3), limit=100)
+    first, second = await claim(queues, 2)
+    await queues.settle(OWNER, consumed=[first], returned=[second])
+    again = await claim(queues)
+    assert [one.message for one in again] == messages(3)[1:]
+    assert [one.is_redelivered for one in again] == [True, False]
+
+
+async def test_an_old_claim_settles_nothing(queues: Queues) -> None:
+    await queues.put(messages(1), limit=100)
+    (old,) = await claim(queues)
+    await queues.settle(OWNER, consumed=[], returned=[old])
+    (new,) = await claim(queues)
+    await queues.settle(OWNER, consumed=[old], returned=[])
+    await queues.settle("somebody else", consumed=[new], returned=[new])
+    await queues.settle(OWNER, consumed=[], returned=[old])
+    assert list(await claim(queues)) == [], "the new claim holds it"
+    await queues.settle(OWNER, consumed=[], returned=[new])
+    assert [one.deliveries for one in await claim(queues)] == [3]
+
+
+async def test_the_same_attempt_returns_what_it_has_claimed(queues: Queues) -> None:
+    await queues.put(messages(5), limit=100)
+    first = await claim(queues, 3, attempt="lost")
+    assert list(await claim(queues, 3, attempt="lost")) == list(first)
+    assert [one.message for one in await claim(queues)] == messages(5)[3:]
+
+
+async def test_what_waits_already_is_not_put_again(queues: Queues) -> None:
+    await queues.put(messages(2), limit=100)
+    await queues.put(messages(3), limit=100)
+    await queues.put([message(5), message(5)], limit=100)
+    assert [one.message for one in await claim(queues)] == [*messages(3), message(5)]
+
+
+async def test_a_full_queue_takes_nothing_of_the_call(queues: Queues) -> None:
+    await queues.put(messages(3), limit=4)
+    assert len(await claim(queues, 1)) == 1
+    with pytest.raises(QueueFull, match="/queue/a"):
+        await queues.put([message(1, "/queue/b"), message(3), message(4)], limit=4)
+    assert list(await claim(queues, queue="/queue/b")) == []
+    await queues.put([message(3)], limit=4)
+    assert [one.message for one in await claim(queues)] == messages(4)[1:]
+
+
+async def test_settling_nothing_and_putting_nothing_do_nothing(queues: Queues) -> None:
+    await queues.put([], limit=1)
+    await queues.settle(OWNER, consumed=[], returned=[])
+    assert list(await claim(queues)) == []
