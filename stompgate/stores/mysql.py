@@ -25,12 +25,14 @@ from stompgate.ports.store import Lease, Outcome, OutcomeUnknown, StoreUnavailab
 from . import mysql_history as history_sql
 from . import mysql_leases as leases_sql
 from . import mysql_outbox as outbox_sql
+from . import mysql_prune as prune_sql
 from . import mysql_rooms as rooms_sql
 from . import mysql_schema as schema
 from .migrations import migrations_for
 from .mysql_append import Appender
 from .mysql_connection import Address, ConnectionLost, MysqlConnection, Session, StatementFailed, connect
 from .mysql_lane import Lane
+from .pruning import Walk
 
 T = TypeVar("T")
 Work = Callable[[MysqlConnection], Awaitable[T]]
@@ -80,6 +82,7 @@ class MysqlStore:
         )  # anew with the epoch, once it is read
         self._in_doubt: frozenset[str] = frozenset()
         self._clearing: asyncio.Task[None]
+        self._walk = Walk()
 
     def _lane(self, name: str, size: int) -> Lane:
         return Lane(
@@ -140,9 +143,17 @@ class MysqlStore:
         """Read, and write a row of no meaning: a full disk, or a server that is read-only, can still be read."""
         deadline_s = min(_PING_DEADLINE_S, self._settings.deadline_s)
         try:
-            await self._writes.call(lambda link: schema.probe_write(link, self._server_id), deadline_s=deadline_s)
-        except (StoreUnavailable, OutcomeUnknown) as error:
-            raise PartDown(f"mysql: {error}") from error
+            async with asyncio.timeout(deadline_s):
+                await self._probe()
+        except (StoreUnavailable, OutcomeUnknown, TimeoutError) as error:
+            raise PartDown(f"mysql: {error or 'the database has not answered in time'}") from error
+
+    async def _probe(self) -> None:
+        """A connection that broke while it was idle says nothing of the database: what is in doubt is done again."""
+        try:
+            await self._writes.call(lambda link: schema.probe_write(link, self._server_id))
+        except OutcomeUnknown:
+            await self._writes.call(lambda link: schema.probe_write(link, self._server_id))
 
     @property
     def epoch(self) -> str:
@@ -214,6 +225,12 @@ class MysqlStore:
     async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
         if records:
             await self._writes.call(lambda link: outbox_sql.mark_relayed(link, records))
+
+    async def prune(self, before_us: int, limit: int, *, archive: bool) -> int:
+        return await self._walk.prune(
+            lambda after: self._reads.call(lambda link: prune_sql.look(link, after, before_us)),
+            lambda rooms: self._writes.call(lambda link: prune_sql.take(link, rooms, before_us, limit, archive=archive)),
+        )
 
     # Rooms
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stompgate.model.rooms import Members, RoomHead, RoomUser
 
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, Statement
+from .mysql_prune import clear_archive
 from .mysql_schema import NOW_US
 from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of
 
@@ -113,7 +114,7 @@ async def delete_room(connection: MysqlConnection, room: str, server_id: str) ->
 
 
 async def clear_slice(connection: MysqlConnection, rows: int) -> bool:
-    """Take away up to ``rows`` messages of one deleted room, and its members with the last of them. False: none was left.
+    """Take away up to ``rows`` messages of one deleted room, its archive last, and then its members. False: none was left.
 
     Two servers may be at it at once: each takes away what the other has left.
     """
@@ -124,7 +125,10 @@ async def clear_slice(connection: MysqlConnection, rows: int) -> bool:
     (taken,) = await connection.run(
         ("DELETE FROM sg_message WHERE room_id = %s ORDER BY seq LIMIT %s", (*room, rows)), commits=True
     )
-    if taken.changed < rows:
+    gone = taken.changed
+    if gone < rows:
+        gone += await clear_archive(connection, *room, rows=rows - gone)
+    if gone < rows:
         await connection.run(
             BEGIN,
             ("DELETE FROM sg_member WHERE room_id = %s", room),

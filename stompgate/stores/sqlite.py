@@ -27,8 +27,10 @@ from stompgate.ports.store import LEASE_S, Lease, Outcome, OutcomeUnknown, Store
 
 from . import sqlite_history as history_sql
 from . import sqlite_outbox as outbox_sql
+from . import sqlite_prune as prune_sql
 from . import sqlite_rooms as rooms_sql
 from .migrations import migrations_for
+from .pruning import Walk
 from .sqlite_append import Appender
 from .sqlite_file import (
     UNSTORABLE,
@@ -98,6 +100,7 @@ class SqliteStore:
         self._lock = -1
         self._commit_failed = False  # of the writer's thread alone
         self._clearing: asyncio.Task[None]
+        self._walk = Walk()
         self._writer = SqliteThread("sqlite-writer", max_jobs=self._settings.max_jobs, late=OutcomeUnknown)
         self._reader = SqliteThread("sqlite-reader", max_jobs=self._settings.max_jobs, late=StoreUnavailable)
 
@@ -224,6 +227,12 @@ class SqliteStore:
     async def mark_relayed(self, records: Sequence[ChatRecord | RoomChanged]) -> None:
         if records:
             await self._write(lambda connection: outbox_sql.mark_relayed(connection, records))
+
+    async def prune(self, before_us: int, limit: int, *, archive: bool) -> int:
+        return await self._walk.prune(
+            lambda after: self._read(lambda connection: prune_sql.look(connection, after, before_us)),
+            lambda rooms: self._write(lambda connection: prune_sql.take(connection, rooms, before_us, limit, archive=archive)),
+        )
 
     # Rooms
 

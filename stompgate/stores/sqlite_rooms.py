@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from stompgate.model.rooms import Members, RoomHead, RoomUser
 
 from .sqlite_file import utc_us
+from .sqlite_prune import clear_archive
 from .sqlite_values import padded, place_holders, slices
 from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of
 
@@ -96,13 +97,15 @@ def delete_room(connection: sqlite3.Connection, room: str, server_id: str) -> in
 
 
 def clear_slice(connection: sqlite3.Connection, rows: int) -> bool:
-    """Take away up to ``rows`` messages of one deleted room, and its members with the last of them. False: none was left."""
+    """Take away up to ``rows`` messages of one deleted room, its archive last, and then its members. False: none was left."""
     found = connection.execute("SELECT id FROM sg_room WHERE deleted = 1 AND cleared = 0 ORDER BY id LIMIT 1").fetchone()
     if found is None:
         return False
     taken = connection.execute(
         "DELETE FROM sg_message WHERE number IN (SELECT number FROM sg_message WHERE room_id = ? LIMIT ?)", (*found, rows)
     ).rowcount
+    if taken < rows:
+        taken += clear_archive(connection, *found, rows=rows - taken)
     if taken < rows:
         connection.execute("DELETE FROM sg_member WHERE room_id = ?", found)
         connection.execute("UPDATE sg_room SET cleared = 1 WHERE id = ?", found)

@@ -1,0 +1,293 @@
+"""MySQL behind a link that is cut at every place, and a server that is killed, paused or read-only: what is told stays true."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from stompgate.model.rooms import Members
+from stompgate.ports.part import PartDown
+from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
+from stompgate.stores.mysql import MysqlStore
+from tests.ports.drafts import BUYER, SELLER, draft, make_room, say, stored
+from tests.proxy import Proxy, Way
+from tests.services import Service, Services, start_mariadb
+
+from .mysql_rows import Saved, ask, by_way_of, connection_to, emptied_url, opened, port_of, snapshot
+from .operations import OPERATIONS, Answer, Operation, assert_no_gaps_by, furnish
+
+DEADLINE_S = 30.0
+ROOM = "room-a"
+
+
+@pytest.fixture
+def url(services: Services) -> str:
+    return emptied_url(services)
+
+
+# Cuts
+
+
+async def told_by(call: Awaitable[Answer]) -> Answer:
+    """The answer of a call, or what it raised."""
+    try:
+        return await call
+    except (StoreUnavailable, OutcomeUnknown) as error:
+        return error
+
+
+@pytest.fixture(scope="module")
+def furnished(services: Services) -> Saved:
+    """The data that every operation begins with."""
+    url = emptied_url(services)
+
+    async def make() -> None:
+        async with opened(url) as store:
+            await furnish(store)
+            await cleared(url)
+
+    asyncio.run(make())
+    return Saved(url)
+
+
+async def cleared(url: str) -> None:
+    """Wait until nothing is left of deleted rooms, and no transaction is under way."""
+    async with asyncio.timeout(DEADLINE_S):
+        while ask(url, "SELECT 1 FROM sg_room WHERE deleted > cleared"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class Cuts:
+    """The places where the link is cut, one after the other, until an operation gets by unharmed."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[int]:
+        number = 0
+        while not self._is_over:
+            number += 1
+            assert number < 100
+            yield number
+
+    def over(self) -> None:
+        self._is_over = True
+
+
+@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_what_is_told_is_true_wherever_the_link_is_cut(furnished: Saved, operation: Operation, way: Way) -> None:
+    url, before = furnished.put_back(), snapshot(furnished.url)
+    async with opened(url) as store:
+        await operation.call(store)
+        await cleared(url)
+    after = snapshot(url)
+    assert before != after
+    cuts, unknown = Cuts(way), 0
+    for number in cuts:
+        furnished.put_back()
+        # With one connection for writing, a ping waits until the store has done what it does at first by itself.
+        async with (
+            Proxy("127.0.0.1", port_of(url)) as proxy,
+            opened(by_way_of(url, proxy.port), write_connections=1) as store,
+        ):
+            await store.ping()
+            proxy.cut_at_piece(way, number)
+            told = await told_by(operation.call(store))
+            if not proxy.has_sprung:
+                cuts.over()
+            found = snapshot(url)
+            if isinstance(told, OutcomeUnknown):
+                unknown += 1
+                assert found in (before, after)
+            else:
+                assert found == (before if isinstance(told, StoreUnavailable) else after)
+            proxy.heal()
+            again = await told_by(operation.call(store))
+            assert not isinstance(again, Exception)
+            assert isinstance(told, Exception) or again == operation.again(told)
+            assert snapshot(url) == after
+            assert_no_gaps_by(partial(ask, url))
+    assert unknown > 0, "no cut hit a commit"
+
+
+async def test_readers_are_served_in_spite_of_a_cut_connection(url: str) -> None:
+    async with Proxy("127.0.0.1", port_of(url)) as proxy, opened(by_way_of(url, proxy.port)) as store:
+        (message,) = await say(store, await make_room(store, ROOM), "1")
+        for number in range(1, 4):
+            await store.heads([ROOM])
+            proxy.cut_at_piece(Way.TO_CLIENT, number)
+            with suppress(StoreUnavailable):
+                await store.history(ROOM, limit=1)
+            proxy.heal()
+            assert await store.history(ROOM, limit=1) == [message]
+        proxy.cut()
+        assert await store.history(ROOM, limit=1) == [message]
+        assert stored((await store.append([draft(ROOM)]))[0]).seq == 2
+
+
+# Cancellation
+
+
+async def test_after_a_cancelled_call_every_answer_is_to_its_own_question(url: str) -> None:
+    """Every packet is a little late, so that calls are cancelled at each of their waits."""
+    async with (
+        Proxy("127.0.0.1", port_of(url)) as proxy,
+        opened(by_way_of(url, proxy.port), read_connections=2, write_connections=2) as store,
+    ):
+        rooms = [await make_room(store, f"room-{n}") for n in range(8)]
+        for n, room in enumerate(rooms):
+            await say(store, room, *map(str, range(n + 1)))
+        proxy.delay_s = 0.004
+        cancelled = 0
+        for step in range(40):
+            tasks: list[asyncio.Task[object]] = [
+                asyncio.create_task(store.history(rooms[step % 8], limit=5)),
+                asyncio.create_task(store.members(rooms[step % 8])),
+                asyncio.create_task(store.append([draft(rooms[0], f"step {step}"), draft(rooms[1], f"step {step}")])),
+                asyncio.create_task(store.take_lease("owner")),
+            ]
+            await asyncio.sleep(step * 0.0005)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            cancelled += sum(task.cancelled() for task in tasks)
+            if step % 5:
+                continue
+            heads = await store.heads(rooms)
+            members = await asyncio.gather(*(store.members(room) for room in rooms[2:]))
+            assert {head.room: head.last_seq for head in heads if head.room in rooms[2:]} == {
+                room: n + 3 for n, room in enumerate(rooms[2:])
+            }
+            assert members == [
+                Members(room, frozenset((BUYER, SELLER)), 1, deleted=False, last_seq=n + 3) for n, room in enumerate(rooms[2:])
+            ]
+        assert cancelled > 40
+        proxy.delay_s = 0.0
+        await no_transaction_is_left(url)
+        contents = [[one.content for one in await store.history(room, limit=100)][n + 1 :] for n, room in enumerate(rooms[:2])]
+        assert contents[0] == contents[1], "a group is stored whole or not at all"
+        assert len(set(contents[0])) == len(contents[0])
+        assert_no_gaps_by(partial(ask, url))
+
+
+async def no_transaction_is_left(url: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while ask(url, "SELECT 1 FROM information_schema.INNODB_TRX"):  # noqa: ASYNC110
+            await asyncio.sleep(0.15)
+
+
+# The server
+
+
+async def eventually_stored(store: MysqlStore, content: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                outcomes = await store.append([draft(ROOM, content)])
+            except (StoreUnavailable, OutcomeUnknown):
+                await asyncio.sleep(0.05)
+            else:
+                assert stored(outcomes[0]).content == content
+                return
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mariadb")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Service]:
+    with start_mariadb(folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def store(server: Service) -> AsyncIterator[MysqlStore]:
+    async with opened(server.url, deadline_s=1.5) as store:
+        await make_room(store, ROOM)
+        yield store
+
+
+async def test_connections_that_an_operator_kills_are_replaced(server: Service, store: MysqlStore) -> None:
+    await eventually_stored(store, "before")
+    await store.heads([ROOM])
+    with connection_to(server.url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM information_schema.PROCESSLIST"
+            " WHERE id != CONNECTION_ID() AND user = SUBSTRING_INDEX(USER(), '@', 1)"
+        )
+        ids = [number for (number,) in cursor.fetchall()]
+        assert len(ids) >= 3
+        for number in ids:
+            cursor.execute("KILL %s", (number,))
+    await store.ping()
+    assert [head.room for head in await store.heads([ROOM])] == [ROOM]
+    await eventually_stored(store, "after")
+
+
+async def test_a_server_that_is_killed_and_comes_back_is_taken_up_again(server: Service, store: MysqlStore) -> None:
+    await eventually_stored(store, "before the kill")
+    await asyncio.to_thread(server.kill)
+    for call in (store.append([draft(ROOM)]), store.history(ROOM, limit=1), store.heads([ROOM])):
+        with pytest.raises(StoreUnavailable):
+            await call
+    with pytest.raises(PartDown):
+        await store.ping()
+    await asyncio.to_thread(server.start)
+    await eventually_stored(store, "after the kill")
+    await store.ping()
+
+
+async def test_a_server_that_is_paused_is_given_up_in_time_and_taken_up_when_it_goes_on(
+    server: Service, store: MysqlStore
+) -> None:
+    await eventually_stored(store, "before the pause")
+    await store.heads([ROOM])
+    server.pause()
+    try:
+        group = [draft(ROOM, "in the pause")]
+        with pytest.raises(OutcomeUnknown):
+            await store.append(group)
+        with pytest.raises(StoreUnavailable):
+            await store.history(ROOM, limit=1)
+        with pytest.raises(PartDown):
+            await store.ping()
+    finally:
+        server.resume()
+    await eventually_stored(store, "after the pause")
+    await store.append(group)
+    contents = [message.content for message in await store.history(ROOM, limit=100)]
+    assert contents.count("in the pause") == 1
+    assert_no_gaps_by(partial(ask, server.url))
+
+
+async def test_a_server_that_is_read_only_refuses_for_certain_and_is_not_well(folder: Path, store: MysqlStore) -> None:
+    await eventually_stored(store, "before")
+    head = await store.heads([ROOM])
+    set_read_only(folder, 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.append([draft(ROOM)])
+        with pytest.raises(PartDown, match="read"):
+            await store.ping()
+        assert await store.heads([ROOM]) == head
+    finally:
+        set_read_only(folder, 0)
+    await eventually_stored(store, "after")
+
+
+def set_read_only(folder: Path, value: int) -> None:
+    """As the one who runs the server: its user may not."""
+    socket = str(folder / "data" / "socket")
+    with pymysql.connect(unix_socket=socket, user=getpass.getuser(), read_timeout=20) as connection:
+        connection.cursor().execute("SET GLOBAL read_only = %s", (value,))
