@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def main(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is our own doing
     folder = Path(tempfile.mkdtemp(prefix="stompgate-torture-"))
     folder.chmod(0o711)  # MariaDB may run as a user of its own, who has to get there
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # whatever ends this ends its servers too
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             record = runner.run(run(plan, folder, click.echo))
