@@ -7,7 +7,7 @@ It opens whether Kafka is there or not, and takes it up when it comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import tzinfo
 from typing import Any, Final
@@ -20,7 +20,7 @@ from stompgate.ports.clock import Clock
 from stompgate.ports.part import Figure, PartDown, SetupError
 from stompgate.ports.relay import Acknowledge, Answer, Departed, RelayListener
 
-from .kafka_client import Access, KafkaAway, bounded
+from .kafka_client import Access, KafkaAway
 from .kafka_departures import Departures
 from .kafka_figures import figures
 from .kafka_options import Names
@@ -28,6 +28,7 @@ from .kafka_publisher import Publisher
 from .kafka_reader import Reader
 from .kafka_records import encode
 from .kafka_topics import Topics, TopicsMissing
+from .retrying import Retrying
 
 _LAST_COMMIT_S: Final = 1.0
 
@@ -49,7 +50,6 @@ class KafkaRelay:
         self._departures: Departures | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
-        self._opened_s = 0.0
 
     def listen(self, listener: RelayListener) -> None:
         """Name the one listener."""
@@ -63,38 +63,44 @@ class KafkaRelay:
         """Connect if Kafka answers in time, else go on trying. Raises ``SetupError`` if topics are missing and stay so."""
         if self._listener is None:
             raise RuntimeError("listen comes before open")
-        topics = Topics(self._access, self._topic_names())
+        names: tuple[str, ...] = (self._names.chat, self._names.own)
+        topics = Topics(self._access, names)
         self._publisher = Publisher(self._access, self._names, topics, self._clock)
         self._reader = Reader(self._access, self._names, topics, self._clock, self._listener)
-        self._opened_s = self._clock.monotonic()
+        if self._departed is not None:
+            self._departures = Departures(self._access, self._names, self._departed)
+            names = (*names, self._names.user_delete)
         try:
-            await self._begin(topics, self._publisher, self._reader)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._access.options.open_wait_s):
+                    await self._connect(Topics(self._access, names), self._publisher, self._reader)
+            self._start_what_is_left(self._publisher, self._reader)
         except BaseException:
             await self._end_tasks()
             raise
         self._is_open = True
         self._reader.may_speak.set()
 
-    async def _begin(self, topics: Topics, publisher: Publisher, reader: Reader) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._access.options.open_wait_s):
-                try:
-                    await topics.ready()
-                except TopicsMissing as missing:
-                    raise SetupError(f"relay: {missing}") from missing
-                except KafkaAway as away:
-                    _log.warning("Kafka is away", reason=str(away))
-                self._start(publisher.run(), "kafka publishing")
-                self._start(reader.run(), "kafka reading")
-                await publisher.connected.wait()
-                await reader.placed.wait()
+    async def _connect(self, topics: Topics, publisher: Publisher, reader: Reader) -> None:
+        """Return when records can be taken and none is missed any more, or at once if Kafka is away."""
+        try:
+            await topics.ready()
+        except TopicsMissing as missing:
+            raise SetupError(f"relay: {missing}") from missing
+        except KafkaAway as away:
+            _log.warning("Kafka is away", reason=str(away))
+            return
+        self._start(publisher.run, "kafka publishing")
+        self._start(reader.run, "kafka reading")
+        await publisher.connected.wait()
+        await reader.placed.wait()
+
+    def _start_what_is_left(self, publisher: Publisher, reader: Reader) -> None:
         if not self._tasks:
-            self._start(publisher.run(), "kafka publishing")
-            self._start(reader.run(), "kafka reading")
-        self._start(self._commit(reader), "kafka commits")
-        if self._departed is not None:
-            self._departures = Departures(self._access, self._names, topics, self._departed)
-            self._start(self._departures.run(), "kafka departures")
+            self._start(publisher.run, "kafka publishing")
+            self._start(reader.run, "kafka reading")
+        if self._departures is not None:
+            self._start(self._departures.run, "kafka departures")
 
     async def close(self) -> None:
         """Deliver what was accepted, within its time, and end."""
@@ -102,8 +108,7 @@ class KafkaRelay:
         if self._publisher is not None:
             await self._publisher.flush(self._access.options.flush_timeout_s)
         if self._reader is not None:
-            with suppress(KafkaAway):
-                await self._commit_once(self._reader, _LAST_COMMIT_S)
+            await self._reader.commit(_LAST_COMMIT_S)
         await self._end_tasks()
 
     async def ping(self) -> None:
@@ -117,9 +122,6 @@ class KafkaRelay:
         ):
             if reason:
                 raise PartDown(f"{what}: {reason}")
-        for task in self._tasks:
-            if task.done():
-                raise PartDown(f"{task.get_name()} has ended")
 
     def publish(self, record: Record, acknowledge: Acknowledge | None = None) -> None:
         """Hand over a record without waiting."""
@@ -150,33 +152,19 @@ class KafkaRelay:
         """For operators."""
         return figures(self._publisher, self._reader, self._departures)
 
-    def _topic_names(self) -> tuple[str, ...]:
-        names = (self._names.chat, self._names.own)
-        return names if self._departed is None else (*names, self._names.user_delete)
+    def _start(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        self._tasks.append(asyncio.create_task(self._keep(run, name), name=name))
 
-    def _start(self, work: Any, name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(_report)
-        self._tasks.append(task)
-
-    async def _commit(self, reader: Reader) -> None:
-        """Write down now and then how far we are, for people to see. Nothing depends on it."""
+    async def _keep(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Run a part that never ends, and again after a defect, its own or its driver's."""
         options = self._access.options
+        retrying = Retrying(options.retry_least_s, options.retry_most_s)
         while True:
-            await asyncio.sleep(options.commit_every_s)
             try:
-                await self._commit_once(reader, options.request_timeout_s)
-            except KafkaAway as away:
-                _log.debug("the positions could not be committed", reason=str(away))
-
-    async def _commit_once(self, reader: Reader, within_s: float) -> None:
-        consumer = reader.consumer
-        if consumer is None or not reader.is_up:
-            return
-        assigned = consumer.assignment()
-        offsets = {partition: at for partition, at in reader.positions().items() if partition in assigned}
-        if offsets:
-            await bounded(consumer.commit(offsets), within_s, "committing positions")
+                await run()
+            except Exception:
+                _log.exception("a part of the relay has failed", part=name)
+            await retrying.pause()
 
     async def _end_tasks(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -184,8 +172,3 @@ class KafkaRelay:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("a part of the relay has failed", part=task.get_name(), exc_info=error)

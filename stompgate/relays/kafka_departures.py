@@ -31,11 +31,11 @@ _log = structlog.get_logger("stompgate.kafka")
 class Departures:
     """Tells ``departed`` of users. ``run`` is its life, in a task of its owner's."""
 
-    def __init__(self, access: Access, names: Names, topics: Topics, departed: Departed) -> None:
+    def __init__(self, access: Access, names: Names, departed: Departed) -> None:
         self._access = access
         self._options = access.options
         self._names = names
-        self._topics = topics
+        self._topics = Topics(access, (names.user_delete,))
         self._departed = departed
         self.reason = "not connected yet"
         self.told = 0

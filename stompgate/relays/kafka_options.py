@@ -35,7 +35,7 @@ class KafkaOptions:
     in_flight_bytes: int
     record_limit_bytes: int
     batch_limit_bytes: int
-    linger_ms: float
+    pace_ms: float
     read_limit_records: int
     congestion_wait_s: float
 

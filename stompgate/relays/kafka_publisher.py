@@ -85,15 +85,18 @@ class Publisher:
             try:
                 producer = await self._connect()
             except KafkaAway as away:
-                self._stop_taking(str(away))
+                self._give_up()
+                self._note(str(away))
                 await retrying.pause()
                 continue
             retrying.succeeded()
             try:
                 reason = await self._serve(producer)
                 if not self._is_spent:
-                    self._stop_taking(reason)
+                    self._note(reason)
             finally:
+                if not self._is_spent:
+                    self._give_up()
                 await discard_producer(producer, self._options.request_timeout_s)
             self.rebuilds += 1
 
@@ -154,11 +157,14 @@ class Publisher:
             await asyncio.wait([sending])
 
     async def _send(self, producer: AIOKafkaProducer) -> None:
-        linger_s = self._options.linger_ms / 1000
+        pace_s = self._options.pace_ms / 1000
+        next_s = 0.0
         while True:
             await self._wake.wait()
-            if linger_s:
-                await asyncio.sleep(linger_s)
+            pause_s = next_s - self._clock.monotonic()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+            next_s = self._clock.monotonic() + pace_s
             self._wake.clear()
             for partition in self._backlog.ready():
                 if partition.waiting and partition.batch is None and not self._is_spent:
@@ -219,10 +225,12 @@ class Publisher:
         self._is_taking = True
         self.connected.set()
 
-    def _stop_taking(self, reason: str) -> None:
+    def _note(self, reason: str) -> None:
         if reason != self.reason:
             _log.warning("not publishing to Kafka", reason=reason)
         self.reason = reason
+
+    def _give_up(self) -> None:
         self._is_taking = False
         self._backlog.give_up()
         self._settled.set()

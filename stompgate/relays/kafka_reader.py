@@ -54,7 +54,7 @@ class Reader:
         self.may_speak = asyncio.Event()
         self.is_up = False
         self.reason = "not connected yet"
-        self.consumer: AIOKafkaConsumer | None = None
+        self._consumer: AIOKafkaConsumer | None = None
         self.received = 0
         self.junk = 0
         self.other_formats = 0
@@ -72,8 +72,9 @@ class Reader:
                 await retrying.pause()
                 continue
             retrying.succeeded()
+            committing = asyncio.create_task(self._commit_now_and_then(), name="kafka commits")
             try:
-                self.consumer = consumer
+                self._consumer = consumer
                 self.placed.set()
                 await self.may_speak.wait()
                 self._up()
@@ -82,17 +83,32 @@ class Reader:
                 self._down(str(away))
             finally:
                 self.is_up = False
-                self.consumer = None
+                self._consumer = None
+                committing.cancel()
+                await asyncio.wait([committing])
                 await discard_consumer(consumer, self._options.request_timeout_s)
             self.rebuilds += 1
 
-    def positions(self) -> dict[TopicPartition, int]:
-        """The next offset of each partition that is read."""
-        return dict(self._positions)
+    async def commit(self, within_s: float) -> None:
+        """Write down in Kafka how far we are, for people to see: nothing depends on it."""
+        consumer = self._consumer
+        if consumer is None or not self.is_up:
+            return
+        assigned = consumer.assignment()
+        offsets = {partition: at for partition, at in self._positions.items() if partition in assigned}
+        try:
+            await bounded(consumer.commit(offsets), within_s, "committing positions")
+        except KafkaAway as away:
+            _log.debug("the positions could not be committed", reason=str(away))
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.commit_every_s)
+            await self.commit(self._options.request_timeout_s)
 
     def lag(self) -> dict[str, int]:
         """Records that are in Kafka and were not read yet, by partition, as of the last fetch."""
-        consumer = self.consumer
+        consumer = self._consumer
         if consumer is None:
             return {}
         lag: dict[str, int] = {}
@@ -148,6 +164,7 @@ class Reader:
         """Hand over what comes. Ends with ``KafkaAway``, and only so."""
         limit = self._options.read_limit_records
         look_s = self._clock.monotonic() + _LOOK_EVERY_S
+        pace_s = self._options.pace_ms / 1000
         while True:
             try:
                 fetched: Fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=limit)
@@ -155,17 +172,21 @@ class Reader:
                 await self._after(error, consumer)
                 continue
             if fetched:
-                self._take(fetched)
-                await self._room()
+                next_s = self._clock.monotonic() + pace_s
+                is_full = self._take(fetched) >= limit
+                await self._room(0.0 if is_full else max(0.0, next_s - self._clock.monotonic()))
             if self._clock.monotonic() >= look_s:
                 await self._look(consumer)
                 look_s = self._clock.monotonic() + _LOOK_EVERY_S
 
-    def _take(self, fetched: Fetched) -> None:
+    def _take(self, fetched: Fetched) -> int:
+        """Hand over what was fetched; return how many records it was."""
         records: list[Record] = []
+        count = 0
         chat, limit_bytes = self._names.chat, self._options.record_limit_bytes
         for (topic, partition), messages in fetched.items():
             is_chat = topic == chat
+            count += len(messages)
             for message in messages:
                 value = message.value
                 if value is None or len(value) > limit_bytes:
@@ -185,12 +206,13 @@ class Reader:
         self.received += len(records)
         if records:
             self._listener.receive(records)
+        return count
 
-    async def _room(self) -> None:
-        """Let others have their turn, and receivers catch up."""
+    async def _room(self, pause_s: float) -> None:
+        """Let others have their turn, more records come together, and receivers catch up."""
         congestion = self._listener.congestion()
         if congestion is None:
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause_s)
             return
         try:
             async with asyncio.timeout(self._options.congestion_wait_s):

@@ -97,6 +97,16 @@ async def until(condition: Callable[[], bool], what: str = "", within_s: float =
         raise AssertionError(f"not within {within_s:g} s: {what or 'a condition'}") from None
 
 
+async def until_asked(ask: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Ask until the answer is yes."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not await ask():  # noqa: ASYNC110 (whatever it is)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not within {DEADLINE_S:g} s: {what}") from None
+
+
 def make_relay(url: str, *, server_id: str | None = None, **settings: Any) -> KafkaRelay:
     """A relay, not opened; ``settings`` beside the short times."""
     return from_url(

@@ -1,0 +1,109 @@
+"""The traps of the driver, each sprung on the real thing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stompgate.relays.kafka_client import (
+    METADATA_PAUSE_S,
+    Access,
+    KafkaAway,
+    bounded,
+    discard_consumer,
+    discard_producer,
+    start_consumer,
+    start_producer,
+)
+from stompgate.relays.kafka_options import KafkaOptions
+from stompgate.settings import Kafka
+from tests.relays.kafka_scene import IMPATIENT, OtherProgram, split
+from tests.services import Service
+
+END_LIMIT_S = 6.0
+
+
+def access_to(url: str) -> Access:
+    options = KafkaOptions(**Kafka(**IMPATIENT).model_dump())
+    return Access(servers=(split(url)[0],), client_id="test", user="", password="", tls=None, options=options)
+
+
+@pytest.fixture
+async def topic(fresh_url: Callable[[], str]) -> tuple[str, str]:
+    """A URL and the name of a topic that is there."""
+    url = fresh_url()
+    await OtherProgram(url).make("chat")
+    return url, f"{split(url)[1]}chat"
+
+
+async def test_a_start_is_bounded_though_the_broker_accepts_connections_and_says_nothing(
+    kafka: Service, fresh_url: Callable[[], str]
+) -> None:
+    access = access_to(fresh_url())
+    kafka.pause()
+    begun_s = time.monotonic()
+    with pytest.raises(KafkaAway, match="connecting"):
+        await start_producer(access.producer(), 1.0)
+    with pytest.raises(KafkaAway, match="connecting"):
+        await start_consumer(access.consumer("group"), 1.0)
+    assert time.monotonic() - begun_s < END_LIMIT_S
+
+
+@pytest.mark.parametrize("state", ["gone", "paused"])
+async def test_clients_with_work_under_way_can_be_got_rid_of(kafka: Service, topic: tuple[str, str], state: str) -> None:
+    url, name = topic
+    access = access_to(url)
+    producer, consumer, member = access.producer(), access.consumer("group"), access.consumer("members", topic=name)
+    await start_producer(producer, 5.0)
+    await start_consumer(consumer, 5.0)
+    await start_consumer(member, 10.0)
+    (partition,) = member.assignment()
+    consumer.assign([partition])
+    consumer.seek(partition, 0)
+    await producer.send_and_wait(name, b"1")
+    await consumer.getmany(timeout_ms=1000)
+    if state == "gone":
+        kafka.kill()
+    else:
+        kafka.pause()
+    sent = await producer.send(name, b"2")
+    for one in (consumer, member):
+        with pytest.raises(KafkaAway):
+            await bounded(one.commit({partition: 1}), 0.3, "committing")
+    begun_s = time.monotonic()
+    await asyncio.gather(discard_producer(producer, 1.0), discard_consumer(consumer, 1.0), discard_consumer(member, 1.0))
+    assert time.monotonic() - begun_s < END_LIMIT_S
+    sent.cancel()  # and the fixture sees that nothing runs, and that no error was forgotten
+
+
+async def test_metadata_are_not_asked_for_without_pause_while_there_is_no_broker(
+    kafka: Service, topic: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, name = topic
+    tries = 0
+    connect = asyncio.get_running_loop().create_connection
+
+    async def counted(*arguments: Any, **named: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        return await connect(*arguments, **named)
+
+    access = access_to(url)
+    producer, consumer = access.producer(), access.consumer("group")
+    await start_producer(producer, 5.0)
+    await start_consumer(consumer, 5.0)
+    await producer.send_and_wait(name, b"1")
+    consumer.subscribe([name])
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", counted)
+    kafka.kill()
+    sent = await producer.send(name, b"2")
+    seconds = 2.0
+    await asyncio.sleep(seconds)
+    assert 0 < tries < 12 * seconds / METADATA_PAUSE_S
+    await discard_producer(producer, 1.0)
+    await discard_consumer(consumer, 1.0)
+    sent.cancel()
