@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +32,7 @@ _START_S = 60.0
 _POLL_S = 0.05
 _BACK_OFF_S = 1.0
 _STOP_S = 45.0
+_LOUD = frozenset({"error", "critical"})
 
 
 class Member:
@@ -105,9 +107,24 @@ class Member:
     def _runs_as(self, pid: int) -> bool:
         return self.daemon.is_running and self.daemon.pid == pid
 
+    def check_log(self) -> None:
+        """Complain of what this life of it has logged and must not, whatever happens around it: mistakes of its own."""
+        self._complain_of(self.daemon.log())
+
     def _keep_log(self, text: str) -> None:
         with self._archive.open("a") as archive:
             archive.write(text)
+        log = self.daemon.log()
+        self._complain_of(log if text.endswith("\n") else log[:-1])  # a line that kill -9 broke off says nothing
+
+    def _complain_of(self, log: list[dict[str, Any]]) -> None:
+        loud = {event["event"]: event for event in log if event["level"] in _LOUD and not _is_refusal_to_start(event)}
+        for event in loud.values():
+            self._record.complain(f"{self.name} has logged {event}")
+
+
+def _is_refusal_to_start(event: dict[str, Any]) -> bool:
+    return event["event"] == "raw" and str(event["text"]).startswith("stompgate: ")
 
 
 class Cluster:

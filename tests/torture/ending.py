@@ -60,6 +60,8 @@ async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Ran
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for member in cluster.members:
+        member.check_log()
     await _judge(cluster, record)
 
 
