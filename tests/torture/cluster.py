@@ -11,7 +11,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,20 @@ _START_S = 60.0
 _POLL_S = 0.05
 _BACK_OFF_S = 1.0
 _STOP_S = 45.0
+_USURPED = "stopped at once: the server must not go on"
 _LOUD = frozenset({"error", "critical"})
 
 
 class Member:
-    """One server of the group, its links to what stands behind it, and the door through which clients come."""
+    """One server of the group, its links to what stands behind it, and the door through which clients come.
 
-    def __init__(self, number: int, daemon: Daemon, door: Proxy, links: dict[str, Proxy], record: Record) -> None:
-        self.number = number
+    ``twin`` is set up as the same server, and never to run beside it.
+    """
+
+    def __init__(self, number: int, daemon: Daemon, twin: Daemon, door: Proxy, links: dict[str, Proxy], record: Record) -> None:
         self.name = f"server {number}"
         self.daemon = daemon
+        self._twin = twin
         self.door = door
         self.links = links
         self.url = f"http://127.0.0.1:{door.target[1]}"
@@ -82,13 +86,11 @@ class Member:
         self._is_expected_to_end = True
         pid = self.daemon.pid
         self.daemon.signal(number)
-        end_s = time.monotonic() + _STOP_S
-        while self._runs_as(pid):
-            if time.monotonic() > end_s:
-                self._record.complain(f"{self.name} did not end within {_STOP_S:g} s of {number.name}")
-                self.daemon.signal(signal.SIGKILL)
-                end_s += _STOP_S
-            await asyncio.sleep(_POLL_S)
+        await self._wait_while(lambda: self._runs_as(pid))
+        if self._runs_as(pid):
+            self._record.complain(f"{self.name} did not end within {_STOP_S:g} s of {number.name}")
+            self.daemon.signal(signal.SIGKILL)
+            await self._wait_while(lambda: self._runs_as(pid))
 
     async def pause(self, seconds: float) -> None:
         """Freeze it for a while."""
@@ -99,10 +101,39 @@ class Member:
             if self._runs_as(pid):
                 self.daemon.signal(signal.SIGCONT)
 
+    async def usurp(self) -> None:
+        """Freeze it until its twin acts for it, then let it find out: it must end by itself. The twin leaves in good order."""
+        if not self.is_ready:
+            return
+        pid = self.daemon.pid
+        self.daemon.signal(signal.SIGSTOP)
+        try:
+            await asyncio.to_thread(self._twin.spawn)
+            await self._wait_while(lambda: self._twin.is_running and self._twin.url == "")
+            is_usurped = self._twin.is_running and self._twin.url != ""
+            self._record.counts["usurped"] += is_usurped
+            self._is_expected_to_end = is_usurped
+            self.daemon.signal(signal.SIGCONT)
+            if is_usurped:
+                await self._wait_while(lambda: self._runs_as(pid))
+                if self._runs_as(pid):
+                    self._record.complain(f"{self.name} goes on while another process acts for it")
+                self._twin.signal(signal.SIGTERM)
+                await self._wait_while(lambda: self._twin.is_running)
+        finally:
+            self._twin.put_down()
+
+    @staticmethod
+    async def _wait_while(holds: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + _STOP_S
+        while holds() and time.monotonic() < end_s:  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(_POLL_S)
+
     def put_down(self) -> None:
         """End it for good."""
         self._is_expected_to_end = True
         self.daemon.put_down()
+        self._twin.put_down()
 
     def _runs_as(self, pid: int) -> bool:
         return self.daemon.is_running and self.daemon.pid == pid
@@ -119,6 +150,8 @@ class Member:
 
     def _complain_of(self, log: list[dict[str, Any]]) -> None:
         loud = {event["event"]: event for event in log if event["level"] in _LOUD and not _is_refusal_to_start(event)}
+        if self._is_expected_to_end:
+            loud.pop(_USURPED, None)
         for event in loud.values():
             self._record.complain(f"{self.name} has logged {event}")
 
@@ -217,17 +250,19 @@ def _start_services(stack: AsyncExitStack, folder: Path, proxies: tuple[int, ...
 async def _member(
     stack: AsyncExitStack, folder: Path, number: int, links: dict[str, Proxy], settings: Sections, record: Record
 ) -> Member:
-    own = folder / f"server-{number}"
-    own.mkdir()
-    port = kept_port(own)
     urls = {key: value for key, value in settings.items() if key in links}
-    others = {key: value for key, value in settings.items() if key not in links}
-    store = ("--store", str(urls["store"])) if urls else ()
-    options = ["--port", str(port), "--host", "127.0.0.1", *store]
-    beside = {key: value for key, value in urls.items() if key != "store"}
-    daemon = Daemon(own, {**others, **beside, "server_id": f"server-{number}"}, options)
-    door = await stack.enter_async_context(Proxy("127.0.0.1", port))
-    member = Member(number, daemon, door, links, record)
+    sections = {**settings, "server_id": f"server-{number}"}
+
+    def daemon(name: str) -> Daemon:
+        own = folder / name
+        own.mkdir()
+        store = ("--store", str(urls["store"])) if urls else ()
+        beside = {key: value for key, value in sections.items() if key != "store"}
+        return Daemon(own, beside, ["--port", str(kept_port(own)), "--host", "127.0.0.1", *store])
+
+    one = daemon(f"server-{number}")
+    door = await stack.enter_async_context(Proxy("127.0.0.1", kept_port(one.folder)))
+    member = Member(number, one, daemon(f"server-{number}-twin"), door, links, record)
     stack.enter_context(_kept(member))
     return member
 

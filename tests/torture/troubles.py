@@ -95,6 +95,7 @@ def _of_server(member: Member, cluster: Cluster, chance: random.Random) -> list[
     ]
     if len(cluster.members) > 1:
         found.append(trouble("pause past its lease", 0.5, lambda: member.pause(_LEASE_S + chance.uniform(0.5, 4.0))))
+        found.append(trouble("paused while another takes its id", 0.5, member.usurp))
     return found
 
 
