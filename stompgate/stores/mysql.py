@@ -138,6 +138,7 @@ class MysqlStore:
         await asyncio.wait((self._clearing,))
         deadline_s = self._settings.close_deadline_s
         await asyncio.gather(*(lane.close(deadline_s=deadline_s) for lane in (self._appends, self._writes, self._reads)))
+        await asyncio.sleep(0)  # sockets are closed in the next turn, and there may be no later one
 
     async def ping(self) -> None:
         """Read, and write a row of no meaning: a full disk, or a server that is read-only, can still be read."""

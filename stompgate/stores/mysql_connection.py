@@ -223,25 +223,31 @@ async def connect(address: Address, session: Session) -> MysqlConnection:
         autocommit=None,
     )
     try:
+        return await _connected(driver, session)
+    except TimeoutError as error:
+        raise ConnectionLost(f"{address.host}:{address.port} did not answer within {session.connect_s:g} s") from error
+    except _BROKEN as error:
+        if _is_final(error):
+            raise SetupError(f"{address}, user {address.user}: {_reason(error)}") from error
+        raise ConnectionLost(_reason(error)) from error
+
+
+async def _connected(driver: Any, session: Session) -> MysqlConnection:
+    try:
         async with asyncio.timeout(session.connect_s):
             await driver._connect()
             return await _set_up(driver, session)
-    except TimeoutError as error:
-        _abandon(driver)
-        raise ConnectionLost(f"{address.host}:{address.port} did not answer within {session.connect_s:g} s") from error
-    except _BROKEN as error:
-        _abandon(driver)
-        if _lacks_a_package(error) or (_is_answer(error) and error.args[0] in _REFUSED_FOR_GOOD):
-            raise SetupError(f"{address}, user {address.user}: {_reason(error)}") from error
-        raise ConnectionLost(_reason(error)) from error
     except BaseException:
         _abandon(driver)
+        await asyncio.sleep(0)  # its socket is closed in the next turn, and there may be no later one
         raise
 
 
-def _lacks_a_package(error: Exception) -> bool:
-    """Whether the driver says that it needs a package for this kind of password."""
-    return isinstance(error, RuntimeError) and "package" in str(error)
+def _is_final(error: Exception) -> bool:
+    """Whether waiting does not help: we are refused, do not trust the peer, or miss a package for this kind of password."""
+    lacks_a_package = isinstance(error, RuntimeError) and "package" in str(error)
+    is_refused = _is_answer(error) and error.args[0] in _REFUSED_FOR_GOOD
+    return lacks_a_package or is_refused or isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
 async def _set_up(driver: Any, session: Session) -> MysqlConnection:
