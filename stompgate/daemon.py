@@ -168,6 +168,7 @@ async def _start(server: Server, opened: Sequence[Port]) -> None:
     server.chat.feeds.start()
     server.chat.outbox.start()
     server.chat.inquiries.start()
+    server.chat.retention.start()
     for listener, port in zip(server.listeners, opened, strict=True):
         await listener.open(port.host, port.number, port.tls)
     server.gate.settings = replace(server.gate.settings, advertised_port=server.listeners[0].addresses[0][1])

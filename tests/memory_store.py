@@ -90,6 +90,7 @@ class MemoryRows:
         self.mailed: set[int] = set()
         self.claims: dict[int, tuple[str, int]] = {}  # by inquiry: who mails it, until when
         self.removals: dict[tuple[str, str], int] = {}
+        self.archive: list[ChatMessage] = []
         self._number = 0
         self._member_id = 0
 
@@ -200,6 +201,24 @@ class MemoryRows:
         owed = [row for row in living if self.is_owed_to(server_id, row.unrelayed_by)]
         owed.sort(key=lambda row: row.number)
         return [*changes, *(ChatRecord(row.message) for row in owed)]
+
+    def prune(self, before_us: int, limit: int) -> list[ChatMessage]:
+        """Take away the oldest of each room, as far as they may go; return them."""
+        gone: list[ChatMessage] = []
+        for room in self.rooms.values():
+            for row in [] if room.deleted else room.rows[room.pruned : -1]:
+                if len(gone) >= limit or row.message.sent_at_us >= before_us or row.unrelayed_by is not None:
+                    break
+                gone.append(row.message)
+                self.forget(room, row.message.seq)
+        return gone
+
+    def forget(self, room: RoomRow, up_to: int) -> None:
+        """Clear messages away up to a number; their ids and client ids are free again."""
+        for row in room.rows[room.pruned : up_to]:
+            self.by_id.pop(row.message.id, None)
+            self.by_client_id.pop((row.message.room, row.message.sender, row.client_id or ""), None)
+        room.pruned = max(up_to, room.pruned)
 
     def remove_member(self, room: str, user: str, unrelayed_by: str | None) -> RoomChanged | None:
         """Take one member out of a room. ``unrelayed_by``: who owes the publication of that; None: nobody."""
@@ -318,6 +337,14 @@ class MemoryStore:
                         room.unrelayed_by = None
 
         await self._write("mark_relayed", work)
+
+    async def prune(self, before_us: int, limit: int, *, archive: bool) -> int:
+        def work() -> int:
+            gone = self._rows.prune(before_us, limit)
+            self._rows.archive += gone if archive else []
+            return len(gone)
+
+        return await self._write("prune", work)
 
     # Rooms
 

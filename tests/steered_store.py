@@ -108,5 +108,5 @@ class SteeredStore(MemoryStore):
         assert change is not None, "there was such a member"
         return change
 
-    def prune(self, room: str, up_to: int) -> None:
-        self.rooms[room].pruned = max(up_to, self.rooms[room].pruned)
+    def forget(self, room: str, up_to: int) -> None:
+        self._own.forget(self.rooms[room], up_to)

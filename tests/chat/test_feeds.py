@@ -122,7 +122,7 @@ async def test_numbers_that_are_nobodys_are_not_believed_and_hide_nothing(house:
 async def test_pruned_numbers_are_passed_over(house: House) -> None:
     reader = await joined(house)
     messages = [house.store.put(ROOM) for _ in range(6)]
-    house.store.prune(ROOM, 4)
+    house.store.forget(ROOM, 4)
     house.feeds.offer(messages[5])
     house.advance(LIMITS.gap_wait_s)
     await settle()

@@ -141,14 +141,14 @@ async def test_as_much_as_the_setting_allows_is_replayed_and_no_more(house: Hous
 @pytest.mark.parametrize(("pruned", "recovered"), [(2, True), (3, False), (6, False)])
 async def test_a_pruned_position_is_not_recovered(house: House, pruned: int, recovered: bool) -> None:
     messages = publish(house, 6)
-    house.store.prune(ROOM, pruned)
+    house.store.forget(ROOM, pruned)
     begun = await Reader(house, ROOM).subscribe(messages[2].position)
     assert begun.recovered is recovered
 
 
 async def test_from_the_very_beginning_nothing_may_be_pruned(house: House) -> None:
     publish(house, 3)
-    house.store.prune(ROOM, 1)
+    house.store.forget(ROOM, 1)
     reader = Reader(house, ROOM)
     assert (await reader.subscribe("e1.0.")).recovered is False
     assert reader.seqs == []
@@ -156,7 +156,7 @@ async def test_from_the_very_beginning_nothing_may_be_pruned(house: House) -> No
 
 async def test_a_room_whose_last_message_is_pruned_has_a_position_that_says_so(house: House) -> None:
     publish(house, 3)
-    house.store.prune(ROOM, 3)
+    house.store.forget(ROOM, 3)
     begun = await Reader(house, ROOM).subscribe()
     assert begun.position == "e1.3."
     publish(house)
@@ -170,7 +170,7 @@ async def test_messages_pruned_during_the_catch_up_are_owned_up_to(house: House,
     hold = house.store.hold("history")
     subscribes = asyncio.create_task(back.subscribe(messages[0].position))
     await hold.reached.wait()
-    house.store.prune(ROOM, 5 if has_listener else 9)
+    house.store.forget(ROOM, 5 if has_listener else 9)
     hold.let_go()
     begun = await subscribes
     assert begun.recovered is False
@@ -353,7 +353,7 @@ async def test_a_page_stored_after_a_removal_is_not_given_though_no_record_told_
     subscribes = asyncio.create_task(bob.subscribe(messages[0].position))
     await hold.reached.wait()
     bob.removed_in = house.store.remove(ROOM, "bob").members_version
-    house.store.prune(ROOM, 4)
+    house.store.forget(ROOM, 4)
     house.store.put(ROOM)
     hold.let_go()
     with pytest.raises(Refusal):

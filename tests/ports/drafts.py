@@ -28,8 +28,8 @@ def draft(
     sender: str = BUYER,
     members_version: int = 1,
     transaction: str = "",
+    sent_at_us: int = 1_700_000_000_123_456,
 ) -> Draft:
-    sent_at_us = 1_700_000_000_123_456
     message_id = message_id or _IDS.new(sent_at_us)
     return Draft(message_id, room, sender, content, client_id, sent_at_us, members_version, transaction)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from stompgate.model.causes import Cause
@@ -10,6 +11,7 @@ from .actions import ACTIONS, drawn_weights
 from .healing import LONG_S, gather, heal, judge_complete, judge_sayings, let_pass
 from .log import errors_noted
 from .probes import probe
+from .troubles import prune
 from .violations import Violation, demand
 from .world import Figures, World
 
@@ -23,9 +25,9 @@ class Failure(Exception):
         self.seed = seed
 
 
-def run_schedule(seed: int, trace: list[str] | None = None) -> Figures:
-    """Run one schedule. Raises ``Failure``."""
-    world = World(seed)
+def run_schedule(seed: int, trace: list[str] | None = None, *, prunes: bool = True) -> Figures:
+    """Run one schedule. Raises ``Failure``. ``prunes``: whether messages may be taken away, which makes it another schedule."""
+    world = World(seed, prunes=prunes)
     if trace is not None:
         world.trace = trace
     try:
@@ -33,6 +35,7 @@ def run_schedule(seed: int, trace: list[str] | None = None) -> Figures:
             _run(world)
             heal(world)
             _judge_stored(world)
+            _prune(world, world.pruned_per_step)
             gather(world)
             probe(world)
             judge_sayings(world)
@@ -56,10 +59,19 @@ def _run(world: World) -> None:
             continue
         world.trace.append(told)
         world.figures.steps += 1
+        if world.retention.random() < world.pruned_per_step:
+            _prune(world, 1)
         world.settle()
         if world.random.random() < 0.8:
             world.close_links()
             world.settle()
+
+
+def _prune(world: World, times: float) -> None:
+    for _ in range(math.ceil(times)):
+        told = prune(world)
+        if told is not None:
+            world.trace.append(told)
 
 
 def _judge_stored(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from stompgate.model.causes import Refusal
@@ -12,6 +13,7 @@ from stompgate.model.messages import ChatMessage
 from stompgate.model.records import ChatRecord
 from stompgate.ports.relay import Answer
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
+from tests.memory_store import RoomRow
 
 from .server import SimulatedServer
 from .world import World, pick
@@ -75,6 +77,23 @@ def remove_member(world: World) -> str | None:
     user = world.random.choice(members)
     remove(world, server, room, user)
     return f"{user} is to be removed from {room} by {server.id}"
+
+
+def prune(world: World) -> str | None:
+    """Retention takes the oldest messages of a room away: any that may go. Client ids stay known, as they do for days."""
+    free = {room.room.uuid: _free(room) for room in world.rows.rooms.values() if not room.deleted and _free(room)}
+    if not free:
+        return None
+    room = world.rows.rooms[world.retention.choice(list(free))]
+    count = world.retention.randint(1, free[room.room.uuid])
+    room.pruned += count
+    world.figures.pruned += count
+    return f"{room.room.uuid} is pruned up to {room.pruned}"
+
+
+def _free(room: RoomRow) -> int:
+    """How many of its oldest messages may be taken away."""
+    return len(list(takewhile(lambda row: row.unrelayed_by is None, room.rows[room.pruned : -1])))
 
 
 def delete(world: World, server: SimulatedServer, room: str, user: str) -> None:

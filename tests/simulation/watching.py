@@ -28,6 +28,7 @@ class Watching:
         self.position: str | None = None
         self.last: int | None = None
         self.is_ended = False
+        self.has_hole = False
         self._was_whole = self._is_whole()
         self._last_seq_at_start = world.last_seq(room)
 
@@ -47,12 +48,17 @@ class Watching:
         removed = self.world.rows.removals.get((self.room, self.user))
         demand(removed is None or row.number < removed, "nothing stored after a removal reaches who was removed", self, seq)
         if self.is_begun or self.last is not None:
-            demand(seq == (self.last or 0) + 1, "messages come in order, each once, none missing", self, seq)
+            self._follows(self.last or 0, seq, "messages come in order, each once, none missing")
         elif self.has_receipt:
             demand(self.since is not None, "a subscription's messages follow its RECEIPT", self, seq)
             assert self.since is not None
-            demand(seq == self.since.seq + 1, "the messages missed begin after since", self, seq)
+            self._follows(self.since.seq, seq, "the messages missed begin after since")
         self.last, self.position = seq, frame.headers["position"]
+
+    def _follows(self, last: int, seq: int, promise: str) -> None:
+        """Nothing lies between the two numbers but what was pruned, and then it is no recovery."""
+        demand(seq == last + 1 or (seq > last and self.world.is_pruned(self.room, seq - 1)), promise, self, seq)
+        self.has_hole |= seq != last + 1
 
     def begun(self, frame: Frame) -> None:
         """The RECEIPT of its SUBSCRIBE came."""
@@ -67,11 +73,13 @@ class Watching:
         row = self.world.row(self.room, position.seq)
         mark = mark_of(row.message.id) if row is not None else ""
         if not self.world.is_deleted(self.room):
-            demand(position.mark == mark, "a position names its row", self, position, mark)
+            is_gone = position.mark == "" and self.world.is_pruned(self.room, position.seq)
+            demand(position.mark == mark or is_gone, "a position names its row", self, position, mark)
         recovered = frame.headers.get("recovered")
         self._judge(recovered, position)
         if recovered == "true":
             assert self.since is not None
+            demand(not self.has_hole, "recovered is true only where nothing is missing", self)
             demand(
                 position.seq == (self.since.seq if self.last is None else self.last),
                 "the RECEIPT follows the replay",
@@ -79,7 +87,8 @@ class Watching:
                 position,
             )
         elif not self.world.is_deleted(self.room):
-            demand(self.last is None, "nothing is replayed to who is not recovered", self)
+            was_cut_off = self.since is not None and self.world.is_pruned(self.room, self.since.seq)
+            demand(self.last is None or was_cut_off, "nothing is replayed to who is not recovered", self)
         self.is_begun = True
         self.last, self.position = position.seq, str(position)
 
@@ -114,6 +123,8 @@ class Watching:
         row = self.world.row(self.room, self.since.seq)
         if self.since.epoch != self.world.rows.epoch or self.since.seq > self.world.last_seq(self.room):
             return False
+        if self.since.seq >= 0 and self.world.is_pruned(self.room, max(self.since.seq, 1)):
+            return False  # the row that proves the position, or the first of all, is gone
         if self.since.seq < 0 or (row is not None and mark_of(row.message.id) != self.since.mark):
             return False
         return self.world.last_seq(self.room) - self.since.seq <= self.world.missed_limit

@@ -38,6 +38,7 @@ class Figures:
     recovered: int = 0
     not_recovered: int = 0
     removals: int = 0
+    pruned: int = 0
 
     def add(self, other: Figures) -> None:
         for one in fields(self):
@@ -48,10 +49,12 @@ class Figures:
 
 
 class World:
-    """Everything, made from one seed."""
+    """Everything, made from one seed. ``retention`` draws for itself, so that a world without pruning is as it would be."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, prunes: bool) -> None:
         self.random = random = Random(seed)
+        self.retention = Random(f"retention {seed}")
+        self.pruned_per_step = self.retention.choice((0.0, 0.1, 0.5)) if prunes else 0.0
         self.clock = FakeClock()
         self.mishaps: list[str] = []
         self.trace: list[str] = []
@@ -110,6 +113,9 @@ class World:
     def row(self, room: str, seq: int) -> Row | None:
         rows = self.rows.rooms[room].rows
         return rows[seq - 1] if 1 <= seq <= len(rows) else None
+
+    def is_pruned(self, room: str, seq: int) -> bool:
+        return seq <= self.rows.rooms[room].pruned
 
     def is_deleted(self, room: str) -> bool:
         return self.rows.rooms[room].deleted
