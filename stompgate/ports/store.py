@@ -101,6 +101,8 @@ class Store(Part, Protocol):
         earlier in the group, is answered with that message as ``repeated``. ``members_version`` of the stored message is
         the room's at that moment. Each new row carries this server as the one that owes its publication.
         Drafts of one ``transaction`` stand or fall together: where one is rejected, all of them are, and no others.
+        Those of a room that another server holds for too long are rejected as STORE_UNAVAILABLE, their neighbours stored;
+        but not while an earlier attempt at them may be under way.
         Not to be called again before it returned; the same drafts may be appended again after ``OutcomeUnknown``.
         """
 
