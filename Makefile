@@ -53,8 +53,9 @@ lint: $(DEV_READY) ## ruff and mypy
 bench: $(DEV_READY) ## measure server CPU per message and memory per connection; asserts nothing
 	@$(BIN)/python -m bench
 
-proof: $(DEV_READY) ## the long forms: WebSocket cases, 10,000 simulated schedules, torture of one server and of a group, one long sequence
+proof: $(DEV_READY) ## the long forms: WebSocket cases, STOMP against a second reader, 10,000 simulated schedules, torture of one server and of a group, one long sequence
 	@$(BIN)/python -m tests.transports.test_autobahn
+	@$(BIN)/python -m tests.stomp.oracle --examples 20000
 	@$(BIN)/python -m tests.simulation --schedules 10000
 	@$(BIN)/python -m tests.torture --store sqlite --minutes 5 --trouble-every-s 0.2
 	@$(BIN)/python -m tests.torture --store sqlite --minutes 1 --rooms 1 --every-ms 20 --trouble-every-s 30 --drop-every-s 0.05
