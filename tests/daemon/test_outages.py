@@ -6,6 +6,7 @@ Each test breaks one part for both servers, looks at what is to go on, heals it,
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -271,3 +272,20 @@ async def test_a_server_that_was_paused_goes_on_where_it_was(cluster: Cluster) -
         assert await watched(here, 2) == [(1, "1"), (2, "2")]
         async with connected(ws_url(first), "buyer") as client:
             await client.ask(Frame("SEND", {"destination": f"/pub/room/{room}/message"}, b'{"content":"3"}'))
+
+
+async def test_a_server_starts_without_kafka_and_redis_and_takes_them_up_when_they_come(servers: Cluster) -> None:
+    first, second = servers.members
+    room = await make_room(first.url)
+    second.daemon.signal(signal.SIGTERM)
+    assert (await asyncio.to_thread(second.daemon.wait)).code == 0
+    async with away(servers, RELAY, "refused"), away(servers, SESSIONS, "refused"):
+        await asyncio.to_thread(second.daemon.start)
+        code, status, parts = await health(second)
+        assert (code, status) == (200, "degraded")
+        assert [parts[part]["status"] for part in (STORE, RELAY, SESSIONS)] == ["up", "down", "down"]
+        assert await answers(second, room, "1") == [RECEIPTED]
+    await all_ready(servers)
+    async with watchers(servers, room) as (here, there):
+        assert await answers(first, room, "2") == [RECEIPTED]
+        assert await watched(here, 1) == await watched(there, 1) == [(2, "2")]
