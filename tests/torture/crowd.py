@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from tests.wire_client import make_room
 
 from .clients import Client, Receiver, Sender
-from .cluster import Cluster
+from .cluster import NO_ANSWER, Cluster
 from .record import REMOVAL_GRACE_S, Record, RoomRecord
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class Crowd:
             try:
                 async with asyncio.timeout(_ASK_S):
                     return await ask(door.replace("ws:", "http:", 1).removesuffix("/ws-stomp"))
-            except (httpx.HTTPError, OSError, TimeoutError, AssertionError):
+            except (*NO_ANSWER, AssertionError):
                 await asyncio.sleep(_TRY_AGAIN_S)
 
 

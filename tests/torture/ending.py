@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import httpx
 
 from .clients import Receiver
-from .cluster import Cluster
+from .cluster import NO_ANSWER, Cluster
 from .crowd import Crowd, Party
 from .record import Record
 
@@ -161,7 +161,7 @@ async def _until(record: Record, what: str, seconds: float, still_wrong: Callabl
     while loop.time() < began_s + seconds:
         try:
             wrong = await still_wrong()
-        except (httpx.HTTPError, OSError) as error:
+        except NO_ANSWER as error:
             wrong = repr(error)
         if not wrong:
             record.note(f"{what}, after {loop.time() - began_s:.1f} s")
