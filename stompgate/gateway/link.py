@@ -34,7 +34,7 @@ class Link(Protocol):
 
     @property
     def transport(self) -> str:
-        """What it comes by, for the counters: ``websocket``."""
+        """What it comes by, for the counters: ``websocket`` or ``tcp``."""
 
     @property
     def framing(self) -> Framing:
