@@ -29,7 +29,7 @@ from tests.services.kept import kept_port
 from .record import Record
 
 NO_ANSWER = (httpx.HTTPError, OSError, TimeoutError, AttributeError)
-"""How a request ends that gets no answer. AttributeError: the client's libraries on uvloop, for a socket that was reset early."""
+"""How a request ends that gets no answer. AttributeError: the client's libraries on uvloop, after an early reset."""
 
 _POLL_S = 0.05
 _BACK_OFF_S = 1.0
