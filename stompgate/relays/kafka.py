@@ -89,6 +89,7 @@ class KafkaRelay:
             raise SetupError(f"relay: {missing}") from missing
         except KafkaAway as away:
             _log.warning("Kafka is away", reason=str(away))
+            publisher.reason = reader.reason = str(away)
             return
         self._start(publisher.run, "kafka publishing")
         self._start(reader.run, "kafka reading")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 
 from stompgate.relays.kafka_client import (
     METADATA_PAUSE_S,
@@ -80,30 +82,31 @@ async def test_clients_with_work_under_way_can_be_got_rid_of(kafka: Service, top
     sent.cancel()  # and the fixture sees that nothing runs, and that no error was forgotten
 
 
-async def test_metadata_are_not_asked_for_without_pause_while_there_is_no_broker(
+async def test_metadata_are_not_asked_for_without_pause_while_nobody_leads(
     kafka: Service, topic: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, name = topic
-    tries = 0
-    connect = asyncio.get_running_loop().create_connection
+    asked = 0
+    ask = AIOKafkaClient._metadata_update
 
-    async def counted(*arguments: Any, **named: Any) -> Any:
-        nonlocal tries
-        tries += 1
-        return await connect(*arguments, **named)
+    async def counted(self: AIOKafkaClient, *arguments: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        return bool(await ask(self, *arguments))
 
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", counted)
     access = access_to(url)
     producer, consumer = access.producer(), access.consumer("group")
     await start_producer(producer, 5.0)
     await start_consumer(consumer, 5.0)
     await producer.send_and_wait(name, b"1")
-    consumer.subscribe([name])
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", counted)
-    kafka.kill()
+    consumer.assign([TopicPartition(name, 0)])
+    consumer.seek(TopicPartition(name, 0), 0)
+    await OtherProgram(url).delete("chat")
     sent = await producer.send(name, b"2")
-    seconds = 2.0
+    asked, seconds = 0, 2.0
     await asyncio.sleep(seconds)
-    assert 0 < tries < 12 * seconds / METADATA_PAUSE_S
+    assert 0 < asked <= 2 * (seconds / METADATA_PAUSE_S + 1), "by two clients"
     await discard_producer(producer, 1.0)
     await discard_consumer(consumer, 1.0)
     sent.cancel()

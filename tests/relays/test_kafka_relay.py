@@ -150,10 +150,11 @@ async def test_other_versions_and_kinds_on_our_own_topic_are_passed_over(service
     relay = make_relay(url, partitions=1)
     room = {"v": 1, "kind": "room", "room": "r", "membersVersion": 1, "deleted": False, "epoch": "e"}
     message: dict[str, Any] = {"v": 1, "kind": "message", "origin": "o", "counter": 1, "id": "i", "destination": "/topic/a"}
-    strange = [room | {"v": 2}, room | {"kind": "queue"}, {"v": 3}]
+    strange = [room | {"v": 2}, room | {"kind": "of another time"}, {"v": 3}]
     junk = [
         room | {"v": "1"},
         room | {"deleted": 0},
+        {"v": 1, "kind": "queue"},
         room | {"membersVersion": -1},
         message,
         message | {"headers": [["a"]]},
@@ -349,6 +350,30 @@ async def test_a_part_of_a_topic_that_is_gone_is_told_and_the_rest_is_read(servi
         await until(lambda: recorder.seqs()[-1] == 1999, "the rest is read")
         assert len(recorder.seqs()) < 1999
         assert recorder.resets > resets
+
+
+async def test_a_consumer_that_stalls_is_replaced_and_nothing_is_missed(services: Services) -> None:
+    url = services.fresh_relay_url()
+    relay, sender = make_relay(url, partitions=1), make_relay(url)
+    async with opened(relay) as recorder, opened(sender):
+        sender.publish(broadcast(1))
+        await until(lambda: recorder.counters() == [1])
+        (fetching,) = [task for task in asyncio.all_tasks() if _fetches_for(relay, task)]
+        fetching.cancel()  # as if it had stopped for a reason of its own; the broker is well
+        sender.publish(broadcast(2))  # the last fetch may still bring it
+        await until(lambda: recorder.counters() == [1, 2] or not relay.is_up)
+        sender.publish(broadcast(3))
+        await until(lambda: figure(relay, "rebuilds_total", "reader") == 1, "the stall was noticed")
+        await until(lambda: recorder.counters() == [1, 2, 3], "what came meanwhile was not missed")
+        assert (recorder.resets, relay.is_up) == (2, True)
+        assert sender.is_up
+
+
+def _fetches_for(relay: KafkaRelay, task: asyncio.Task[Any]) -> bool:
+    reader = relay._reader
+    assert reader is not None
+    assert reader._consumer is not None
+    return task is reader._consumer._fetcher._fetch_task
 
 
 async def test_lag_and_commits_show_how_far_a_server_is(services: Services) -> None:
