@@ -128,15 +128,23 @@ async def start_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
     await _start(admin.start(), partial(discard_admin, admin), within_s)
 
 
+class _Forgiving(set[Any]):
+    """A set from which what is not in it may be taken."""
+
+    def remove(self, element: Any) -> None:
+        self.discard(element)
+
+
 async def discard_producer(producer: AIOKafkaProducer, within_s: float) -> None:
     """End a producer and all that belongs to it. What it has not delivered may be delivered yet, or not."""
     sender, accumulator = producer._sender, producer._message_accumulator
     if sender.sender_task is not None:
         sender.sender_task.remove_done_callback(sender._fail_all)  # it fails itself where there is no transaction
-    # A batch that is tried again is not among the pending ones, but its end looks for it there.
-    accumulator._pending_batches.update(batch for batches in accumulator._batches.values() for batch in batches)
+    # A batch that is tried again is not among the pending ones, or leaves them before its end does; both look for it there.
+    accumulator._pending_batches = pending = _Forgiving(accumulator._pending_batches)
+    pending.update(batch for batches in accumulator._batches.values() for batch in batches)
     accumulator._batches.clear()
-    for batch in accumulator._pending_batches:
+    for batch in tuple(pending):
         batch.future.cancel()
     await _end(producer.stop(), within_s)
     if sender.sender_task is not None:
