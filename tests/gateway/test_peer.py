@@ -100,6 +100,26 @@ async def test_after_disconnect_the_client_has_a_while_to_close() -> None:
     assert scene.ended == [Cause.DISCONNECTED]
 
 
+async def test_who_sends_no_more_is_closed_after_the_answers_or_the_grace() -> None:
+    scene = Scene()
+    peer, link = scene.peer()
+    assert not peer.ended()
+    for answered in (True, False):
+        peer, link = scene.peer(*(chat(number) for number in range(3)), heart_beat="1000,1000")
+        assert peer.ended()
+        scene.pass_s(1)
+        if answered:
+            for _ in range(3):
+                assert link.closes == []
+                scene.intake.answer(stored())
+                await settle()
+            assert [frame.headers["receipt-id"] for frame in link.frames()] == ["0", "1", "2"]
+        else:
+            scene.pass_s(1.5)
+        assert (link.offered, link.closes) == ([], [Cause.PEER_LEFT])
+        peer.lost(Cause.PEER_LEFT)
+
+
 async def test_a_fault_of_ours_costs_one_connection_and_is_not_shown() -> None:
     scene = Scene()
     peer, link = scene.peer()
