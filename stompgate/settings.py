@@ -238,10 +238,23 @@ class Retention(Section):
 class Auth(Section):
     """Who is who."""
 
-    mode: Literal["header"] = Field(
-        default="header", description='Where the identity comes from: "header" is the CONNECT header `sender`.'
+    mode: Literal["header", "users"] = Field(
+        default="header",
+        description='Where the identity comes from: the header `sender` of CONNECT, or its `login` and `passcode`.',
+    )
+    users_file: str = Field(default="", description='File of lines "name:hash", made by `stompgate hash-password`.')
+    hashing_threads: int = Field(default=1, ge=1, le=64, description="Passwords that are checked at the same time.")
+    waiting_limit: int = Field(default=1000, ge=1, description="CONNECTs that may wait for their password to be checked.")
+    remember_s: float = Field(
+        default=600.0, ge=0, le=86400, description="Seconds in which a password that was right is not hashed again."
     )
     anonymous: bool = Field(default=False, description="Whether a session without identity is served, and taken by its word.")
+
+    @model_validator(mode="after")
+    def _mode_has_its_file(self) -> Self:
+        if self.mode == "users" and not self.users_file:
+            raise mistake('the name of a file with mode "users"', "users_file")
+        return self
 
 
 class Http(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -36,6 +37,7 @@ from stompgate.http.parts import HttpParts, PartHealth
 from stompgate.model.causes import Cause
 from stompgate.model.ids import new_epoch
 from stompgate.model.records import ChatRecord
+from stompgate.ports.auth import Authenticator
 from stompgate.ports.clock import Clock
 from stompgate.ports.mail import Mail
 from stompgate.ports.part import SetupError
@@ -55,7 +57,7 @@ from stompgate.transports.ticker import Ticker
 from . import portions
 from .backends import Kind, resolve
 from .container import Container
-from .settings import Settings
+from .settings import Auth, Settings
 
 TICK_S = 0.05
 
@@ -227,7 +229,7 @@ def _gate(
         clock=clock,
         wheel=wheel,
         loop=loop,
-        authenticator=HeaderAuthenticator(anonymous=settings.auth.anonymous),
+        authenticator=_authenticator(settings.auth, clock),
         authoriser=RoomAuthoriser(chat.rooms),
         rooms=chat.rooms,
         intake=chat.intake,
@@ -266,6 +268,17 @@ def _http(
         patience_s=settings.listen.head_timeout_s,
         head_limit_bytes=settings.listen.head_limit_bytes,
     )
+
+
+def _authenticator(auth: Auth, clock: Clock) -> Authenticator:
+    """Raises ``SetupError`` for a users file that cannot be used."""
+    if auth.mode == "header":
+        return HeaderAuthenticator(anonymous=auth.anonymous)
+    # Imported only here: nothing else needs the hashing library.
+    from stompgate.auth.users_file import UsersFile, UsersFileLimits, read_users
+
+    limits = UsersFileLimits(auth.hashing_threads, auth.waiting_limit, auth.remember_s)
+    return UsersFile(read_users(Path(auth.users_file)), clock, limits)
 
 
 def queues_of(settings: Settings, container: Container) -> Queues:

@@ -15,7 +15,10 @@ PACKAGE = Path(stompgate.__file__).parent
 # A folder, or a module at the top, by floor. Names that share a line never import each other, but for the top modules of
 # floor 5, which are one room: wiring needs the container, the daemon needs wiring.
 TOGETHER = frozenset(
-    {"settings", "config", "backends", "container", "logs", "system_clock", "portions", "wiring", "stopping", "daemon", "new_life"}
+    {
+        *("settings", "config", "backends", "container", "portions", "wiring"),
+        *("daemon", "stopping", "new_life", "logs", "system_clock"),
+    }
 )
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"model"}),

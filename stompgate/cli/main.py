@@ -102,6 +102,25 @@ def new_epoch(config: Path | None, **options: str | None) -> None:
     click.echo(f"store {settings.redacted()['store']}: the epoch was {old} and is {new}")
 
 
+@main.command("hash-password")
+def hash_password() -> None:
+    """Read a password and print its hash, as a line of auth.users_file takes it behind the name and a colon.
+
+    On a terminal it is asked for twice and not shown; else the first line of standard input is taken.
+    """
+    from stompgate.auth.users_file import hash_password
+
+    stream = click.get_text_stream("stdin")
+    if stream.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = stream.readline().rstrip("\n")
+    if not password:
+        _say("expected a password")
+        raise SystemExit(WRONG_SETTINGS)
+    click.echo(hash_password(password))
+
+
 def _load(config: Path | None, options: dict[str, str | None]) -> Settings:
     given = {tuple(name.split("__")): text for name, text in options.items() if text is not None}
     try:

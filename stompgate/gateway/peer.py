@@ -277,7 +277,7 @@ class Peer:
         self.fail(refusal, receipt_id)
 
     def dismiss(self, cause: Cause, answers_s: float) -> None:
-        """Close without ERROR, but after the answers to the frames taken so far, or ``answers_s`` from now. No more are taken."""
+        """Close without ERROR, but after the answers to the frames taken so far, or ``answers_s`` from now. None is taken."""
         self._parser.discard()
         if self._waits_for() is None:
             self.close(cause)

@@ -62,6 +62,7 @@ class Cause(Enum):
     BODY_TOO_LONG = CauseFacts("body-too-long", "The message is longer than this server takes.", 1009, 413, False, True)
     WRONG_SENDER = CauseFacts("wrong-sender", "The message names another sender than you.", 1008, 403, False, True)
     IDENTITY_REQUIRED = CauseFacts("identity-required", "Say who you are.", 1008, 401, False, True)
+    WRONG_PASSWORD = CauseFacts("wrong-password", "Login and passcode do not fit.", 1008, 401, False)
     ORIGIN_REFUSED = CauseFacts("origin-refused", "Pages of this origin may not connect here.", 1008, 403, False)
     OPERATORS_ONLY = CauseFacts("operators-only", "Only operators may see this.", 1008, 403, False)
 

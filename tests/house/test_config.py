@@ -126,7 +126,7 @@ def test_all_mistakes_are_named_at_once_with_source_key_and_expectation(tmp_path
             "FILE: chat.compare_every_s: expected a number, not 'soon'",
             "FILE: chat.gap_wait_ms: expected a whole number, not True",
             "FILE: auth.anonymous: expected true or false, not 'yes'",
-            "FILE: auth.mode: expected 'header', not 'none'",
+            "FILE: auth.mode: expected 'header' or 'users', not 'none'",
             "environment variable STOMPGATE_LISTEN__PORT: expected at most 65535, not 99999",
             "environment variable STOMPGATE_LOG: expected a section with keys of its own, not 'loud'",
             "environment variable STOMPGATE_FOO__BAR: there is no such key",
