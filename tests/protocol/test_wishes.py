@@ -62,9 +62,9 @@ async def test_a_body_of_17_mib_goes_through(wide_daemon: Daemon, transport: str
         received, _ = await asyncio.gather(receiver.expect("MESSAGE"), sender.write(*pieces))
         await sender.receipt("r")
     assert received.body == body
-    # Copying all that is there for each piece that comes would cost some minutes, a copy for each step some 0.01 s.
-    assert cpu_s(wide_daemon) - before_s < 5
-    assert peak_bytes(wide_daemon) - before_bytes < 15 * LARGE_BYTES
+    # Measured: 0.1 s and four bodies. To copy all that is there for each piece that comes would take minutes.
+    assert cpu_s(wide_daemon) - before_s < 2
+    assert peak_bytes(wide_daemon) - before_bytes < 8 * LARGE_BYTES
 
 
 @pytest.mark.parametrize("transport", ["websocket", "tcp"])
