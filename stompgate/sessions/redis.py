@@ -101,6 +101,8 @@ class RedisSessions:
         await self._read_line.close()
 
     async def ping(self) -> None:
+        if self._writing is not None and self._writing.done():
+            raise PartDown("presence is told no more: its writer has ended")
         if self._down:
             raise PartDown(self._down)
         await self._read_line.exchange([("PING",)])

@@ -10,6 +10,7 @@ from itertools import groupby
 
 from stompgate.backends import Kind as Backend
 from stompgate.backends import resolve
+from stompgate.chat.retention import Retention, RetentionLimits
 from stompgate.http.measures import TABLE, Kind
 from stompgate.http.metrics import BUILD_INFO, BUILD_INFO_ABOUT, LANE
 from stompgate.http.process import ProcessFigures
@@ -17,6 +18,9 @@ from stompgate.portions import backend_options
 from stompgate.ports.part import Figure, Measured
 from stompgate.settings import Settings
 from tests.fakes import FakeClock
+from tests.memory_store import MemoryRows, MemoryStore
+
+NO_LIMITS = RetentionLimits()
 
 HEAD = f"""\
 # Metrics
@@ -50,6 +54,7 @@ def page() -> str:
         HEAD,
         *_section("The server", [*_rows_of_the_table(), _row(BUILD_INFO, BUILD_INFO_ABOUT, "gauge", "version, python")]),
         *_section("The process", _rows_of(ProcessFigures().figures())),
+        *_section("Retention", _rows_of(Retention(MemoryStore(MemoryRows(), server_id=""), FakeClock(), NO_LIMITS).figures())),
     ]
     for kind, url, title in BACKENDS:
         figures = figures_of(kind, url)
