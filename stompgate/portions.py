@@ -88,6 +88,7 @@ def gate_settings(settings: Settings) -> GateSettings:
         transactions=TransactionLimits(
             connections.transactions, connections.transaction_limit_frames, connections.transaction_limit_bytes
         ),
+        bare_names_are_queues=settings.queues.bare_names,
         prefetch=settings.queues.prefetch,
         content_chars=settings.chat.content_limit_chars,
         closing_grace_s=connections.closing_grace_s,

@@ -29,6 +29,11 @@ def room_destination(room: str) -> str:
     return ROOM_PREFIX + room
 
 
+def read_bare(text: str) -> Destination:
+    """As ``read_destination``, but a name that does not begin with ``/`` is that of a queue."""
+    return read_destination(text if text.startswith("/") else QUEUE_PREFIX + text)
+
+
 @lru_cache(maxsize=4096)
 def read_destination(text: str) -> Destination:
     """Read the ``destination`` header of SEND or SUBSCRIBE. Raises ``Refusal`` (BAD_DESTINATION) saying what was expected."""

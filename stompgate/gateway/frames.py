@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from stompgate.broker import users
 from stompgate.broker.acknowledgements import AckMode
-from stompgate.broker.destinations import read_destination
 from stompgate.chat.recovery import Begun
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
@@ -110,11 +109,12 @@ def _disconnected(peer: Peer, frame: Frame) -> None:
 
 
 def _subscribe(peer: Peer, frame: Frame) -> Waiting:
-    destination = read_destination(frame.headers["destination"])
+    name = frame.headers["destination"]
+    destination = peer.gate.destination(name)
     subscription_id = frame.headers.get("id")
     routed_by = users.of_user(peer.identity.user or "", destination.name) if destination.kind is Kind.OWN else destination.name
     mode = AckMode(frame.headers.get("ack", "auto"))
-    subscription = Subscription(peer, subscription_id, destination.name, mode, destination=routed_by)
+    subscription = Subscription(peer, subscription_id, name, mode, destination=routed_by)
     peer.check_new(subscription)
     if destination.kind is Kind.ROOM:
         _follow(peer, frame, subscription, destination)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from stompgate.broker.destinations import read_bare, read_destination
 from stompgate.broker.router import Router
 from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import Feeds
@@ -14,6 +15,7 @@ from stompgate.chat.intake import Intake
 from stompgate.chat.recovery import Recovery
 from stompgate.chat.rooms import Rooms
 from stompgate.model.causes import Cause
+from stompgate.model.destinations import Destination
 from stompgate.model.ids import MessageIds
 from stompgate.ports.auth import Authenticator, Authoriser
 from stompgate.ports.clock import Clock
@@ -50,6 +52,7 @@ class GateSettings:
     subscriptions: int
     unacknowledged: int
     transactions: TransactionLimits
+    bare_names_are_queues: bool
     prefetch: int
     content_chars: int
     closing_grace_s: float
@@ -96,6 +99,10 @@ class Gate:
     def attach(self, link: Link) -> Peer:
         """Make the peer for a new connection."""
         return Peer(self, link)
+
+    def destination(self, text: str) -> Destination:
+        """Read a ``destination`` header. Raises ``Refusal`` (BAD_DESTINATION)."""
+        return read_bare(text) if self.settings.bare_names_are_queues else read_destination(text)
 
     @property
     def connected(self) -> int:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from stompgate.broker import users
 from stompgate.broker.acknowledgements import AckMode
-from stompgate.broker.destinations import read_destination
 from stompgate.chat.wire import read_incoming
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
@@ -147,7 +146,7 @@ def send(peer: Peer, frame: Frame) -> Waiting:
 
 def read_parcel(peer: Peer, frame: Frame) -> Parcel:
     """Read what a SEND carries. Raises ``Refusal`` for what could never be sent."""
-    destination = read_destination(frame.headers["destination"])
+    destination = peer.gate.destination(frame.headers["destination"])
     if destination.kind is Kind.INTAKE:
         return _read_chat(peer, frame, destination)
     headers = _with_reply_destination(peer, user_headers(frame.headers))

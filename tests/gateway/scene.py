@@ -161,6 +161,7 @@ class Scene:
                 subscriptions=128,
                 unacknowledged=10,
                 transactions=TransactionLimits(open=2, frames=3, size_bytes=100),
+                bare_names_are_queues=False,
                 prefetch=3,
                 content_chars=5000,
                 closing_grace_s=2.0,

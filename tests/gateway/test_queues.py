@@ -16,7 +16,7 @@ from tests.wire_client import WireClient, connected
 def queue_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose queues are soon full."""
     with launcher(tmp_path_factory.mktemp("queues")) as launch:
-        yield launch({"queues": {"limit_messages": 20, "prefetch": 5, "look_every_s": 0.2}})
+        yield launch({"queues": {"limit_messages": 20, "prefetch": 5, "look_every_s": 0.2, "bare_names": True}})
 
 
 @pytest.fixture
@@ -152,3 +152,19 @@ async def test_a_refusal_in_an_aborted_transaction_never_was(queue_daemon: Daemo
         await nothing_more(consumer)
         await consumer.ask(Frame("ACK", ack))
         await nothing_more(consumer)
+
+
+async def test_a_bare_name_is_a_queue_where_the_setting_says_so(queue_daemon: Daemon, queue: str) -> None:
+    bare = queue.removeprefix("/queue/")
+    async with connected(queue_daemon.ws_url) as client:
+        await client.subscribe(bare, "s")
+        await put(client, bare, "1")
+        await put(client, queue, "2")
+        messages = [await client.expect("MESSAGE") for _ in range(2)]
+        assert [(message.headers["destination"], message.body) for message in messages] == [(bare, b"1"), (bare, b"2")]
+
+
+async def test_a_bare_name_is_no_destination_otherwise(shared_daemon: Daemon) -> None:
+    async with connected(shared_daemon.ws_url) as client:
+        await client.send_frames(Frame("SEND", {"destination": "orders"}, b"x"))
+        assert (await client.refused()).code == "bad-destination"
