@@ -103,7 +103,7 @@ def new_epoch(config: Path | None, **options: str | None) -> None:
 
 
 @main.command("hash-password")
-def hash_password() -> None:
+def print_hash() -> None:
     """Read a password and print its hash, as a line of auth.users_file takes it behind the name and a colon.
 
     On a terminal it is asked for twice and not shown; else the first line of standard input is taken.
