@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 
 from .kafka_options import KafkaOptions
@@ -86,13 +87,28 @@ class Access:
         """A client for making topics, not started."""
         return AIOKafkaAdminClient(**self._common())
 
+    async def refusals(self) -> str:
+        """Try each broker once, and say why it doesn't let us in: a client says only that none did."""
+        hosts = [(host, port) for host, port, _ in collect_hosts(list(self.servers))]
+        return "; ".join(await asyncio.gather(*(self._refusal(host, port) for host, port in hosts)))
+
+    async def _refusal(self, host: str, port: int) -> str:
+        try:
+            connection = await create_conn(host, port, **self._entry())
+        except (KafkaError, OSError, TimeoutError) as error:
+            return f"{host}:{port}: {str(error) or type(error).__name__}"
+        connection.close()
+        return f"{host}:{port} lets us in now"
+
     def _common(self) -> dict[str, Any]:
+        metadata_max_age_ms = round(self.options.metadata_age_s * 1000)
+        return self._entry() | {"bootstrap_servers": list(self.servers), "metadata_max_age_ms": metadata_max_age_ms}
+
+    def _entry(self) -> dict[str, Any]:
         options = self.options
         return {
-            "bootstrap_servers": list(self.servers),
             "client_id": self.client_id,
             "request_timeout_ms": round(options.request_timeout_s * 1000),
-            "metadata_max_age_ms": round(options.metadata_age_s * 1000),
             "security_protocol": options.security_protocol.upper(),
             "ssl_context": self.tls,
             "sasl_mechanism": options.sasl_mechanism,

@@ -33,7 +33,10 @@ class Topics:
         async with self._lock:
             admin = self._access.admin()
             within_s = self._access.options.request_timeout_s
-            await start_admin(admin, within_s)
+            try:
+                await start_admin(admin, within_s)
+            except KafkaAway as away:
+                raise KafkaAway(f"connecting: {await self._access.refusals()}") from away
             try:
                 return await self._ready(admin)
             finally:
