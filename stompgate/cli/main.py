@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def print_hash() -> None:
     """
     from stompgate.auth.users_file import hash_password
 
-    stream = click.get_text_stream("stdin")
+    stream = sys.stdin
     if stream.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
