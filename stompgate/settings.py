@@ -288,7 +288,7 @@ class Queues(Section):
         description='Where messages wait: "store" (durable, for the whole group) or "memory" (of this server, gone with it).',
     )
     bare_names: bool = Field(
-        default=False, description='Whether a destination that does not begin with "/" is a queue: "orders" for "/queue/orders".'
+        default=False, description='Whether a name that does not begin with "/" is a queue: "orders" for "/queue/orders".'
     )
     limit_messages: int = Field(default=10000, ge=1, description="Messages that may wait in one queue.")
     waiting_limit_messages: int = Field(
