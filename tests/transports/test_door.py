@@ -19,9 +19,10 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 from websockets.uri import parse_uri
 
+from stompgate.stomp.frames import Frame
 from stompgate.transports.listener import asks_for_websocket, bound_sockets
 from tests.daemon_process import Daemon, Launch, launcher
-from tests.wire_client import DEADLINE_S, connected, opened
+from tests.wire_client import DEADLINE_S, connected, make_room, opened
 
 UPGRADE = (
     b"GET /ws-stomp HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
@@ -210,6 +211,16 @@ async def test_a_peer_that_only_shuts_down_its_half_is_let_go(shared_daemon: Dae
         writer.write_eof()
         async with asyncio.timeout(DEADLINE_S):
             assert await reader.read() == b""
+
+
+async def test_such_a_peer_is_given_the_answers_that_it_is_owed(shared_daemon: Daemon) -> None:
+    room = await make_room(shared_daemon.url, "user")
+    sent = Frame("SEND", {"destination": f"/pub/room/{room}/message", "receipt": "r"}, b'{"content":"x"}')
+    async with connected(shared_daemon.ws_url) as client:
+        await client.send_frames(sent)
+        client.socket.transport.write_eof()
+        assert (await client.expect("RECEIPT")).headers["receipt-id"] == "r"
+        assert await client.close_code() in (1000, None)  # by whether the answer was there before the end
 
 
 # Peers that take their time
