@@ -17,6 +17,7 @@ import structlog
 from stompgate import __version__
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
+from stompgate.model.queues import Claim, QueueMessage
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, RoomHead, RoomUser
 from stompgate.ports.part import Figure, PartDown, SetupError
@@ -32,6 +33,7 @@ from .migrations import migrations_for
 from .mysql_append import Appender
 from .mysql_connection import Address, ConnectionLost, MysqlConnection, Session, StatementFailed, connect
 from .mysql_lane import Lane
+from .mysql_queues import MysqlQueues
 from .pruning import Walk
 
 T = TypeVar("T")
@@ -56,13 +58,14 @@ class MysqlSettings:
     close_deadline_s: float = 10.0
     read_connections: int = 4
     write_connections: int = 2
+    queue_connections: int = 2
     waiting_calls: int = 1024
     clear_slice_rows: int = 500
     tls_ca: str = ""
 
 
 class MysqlStore:
-    """``ports.store.Store`` in one database. ``server_id`` is written into what this server owes to the relay."""
+    """``ports.store.Store`` and ``ports.queues.Queues`` in one database. ``server_id`` is written into what this server owes to the relay."""
 
     def __init__(self, address: Address, *, server_id: str, settings: MysqlSettings | None = None) -> None:
         self._address = address
@@ -77,6 +80,8 @@ class MysqlStore:
         self._appends = self._lane("append", 1)
         self._writes = self._lane("write", self._settings.write_connections)
         self._reads = self._lane("read", self._settings.read_connections)
+        self._queued = self._lane("queue", self._settings.queue_connections)
+        self._queues = MysqlQueues(self._queued)
         self._appender = Appender(
             server_id=server_id, epoch="", note=self._appends.note
         )  # anew with the epoch, once it is read
@@ -91,7 +96,12 @@ class MysqlStore:
             size=size,
             max_waiting=self._settings.waiting_calls,
             deadline_s=self._settings.deadline_s,
+            idle_s=self._settings.idle_timeout_s,
         )
+
+    @property
+    def _lanes(self) -> Sequence[Lane]:
+        return self._appends, self._writes, self._reads, self._queued
 
     # Its life
 
@@ -137,7 +147,7 @@ class MysqlStore:
         self._clearing.cancel()
         await asyncio.wait((self._clearing,))
         deadline_s = self._settings.close_deadline_s
-        await asyncio.gather(*(lane.close(deadline_s=deadline_s) for lane in (self._appends, self._writes, self._reads)))
+        await asyncio.gather(*(lane.close(deadline_s=deadline_s) for lane in self._lanes))
         await asyncio.sleep(0)  # sockets are closed in the next turn, and there may be no later one
 
     async def ping(self) -> None:
@@ -161,7 +171,7 @@ class MysqlStore:
         return self._epoch
 
     def figures(self) -> Sequence[Figure]:
-        lanes = (self._appends, self._writes, self._reads)
+        lanes = self._lanes
         appended = self._appender.figures
         return [
             *(Figure("stompgate_store_connections", "Open connections", lane.open_connections, lane.name) for lane in lanes),
@@ -287,3 +297,14 @@ class MysqlStore:
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         await self._writes.call(lambda link: outbox_sql.mark_mailed(link, inquiry_id))
+
+    # Queues
+
+    async def put(self, messages: Sequence[QueueMessage], *, limit: int, again: bool = False) -> None:
+        await self._queues.put(messages, limit=limit, again=again)
+
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
+        return await self._queues.claim(queue, limit, owner=owner, attempt=attempt)
+
+    async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
+        await self._queues.settle(owner, consumed=consumed, returned=returned)

@@ -37,7 +37,7 @@ class LaneFigures:
 
 
 class Lane:
-    """Up to ``size`` connections, made by ``connect`` when they are needed."""
+    """Up to ``size`` connections, made by ``connect`` when they are needed. After ``idle_s`` the database ends an idle one."""
 
     def __init__(
         self,
@@ -47,12 +47,14 @@ class Lane:
         size: int,
         max_waiting: int,
         deadline_s: float,
+        idle_s: float,
     ) -> None:
         self.name = name
         self._connect = connect
         self._size = size
         self._max_waiting = max_waiting
         self._deadline_s = deadline_s
+        self._idle_s = idle_s
         self._free = asyncio.Semaphore(size)
         self._idle: deque[MysqlConnection] = deque()
         self._busy: set[MysqlConnection] = set()
@@ -152,12 +154,12 @@ class Lane:
             except BaseException:
                 connection.cut()
                 raise
-            self.figures.lost += 1
+            self.figures.lost += _age_s(connection) < self._idle_s
             connection.cut()
         return None
 
     async def _is_alive(self, connection: MysqlConnection) -> bool:
-        if asyncio.get_running_loop().time() - connection.last_used_s < _PROBE_IDLE_S:
+        if _age_s(connection) < _PROBE_IDLE_S:
             return True
         try:
             async with asyncio.timeout(self._deadline_s / 4):
@@ -187,6 +189,10 @@ class Lane:
                 connection.cut()
         while self._idle:
             self._idle.pop().cut()
+
+
+def _age_s(connection: MysqlConnection) -> float:
+    return asyncio.get_running_loop().time() - connection.last_used_s
 
 
 async def _undo(connection: MysqlConnection) -> None:
