@@ -34,7 +34,7 @@ _WRONG = Refusal(Cause.WRONG_PASSWORD)
 
 @dataclass(frozen=True, slots=True)
 class UsersFileLimits:
-    """``threads``: hashes at a time; ``waiting``: CONNECTs that wait for one at most; ``remember_s``: how long a fit is known."""
+    """``threads``: hashes at a time; ``waiting``: CONNECTs that may wait; ``remember_s``: how long a fit is known."""
 
     threads: int = 1
     waiting: int = 1_000

@@ -38,7 +38,7 @@ class Settlement:
         subscription = self.subscription
         if subscription.is_live and subscription.unacknowledged is not None:
             settled = subscription.unacknowledged.settle(self.message_id)
-            peer.unacknowledged -= len(settled)
+            peer.subscriptions.unacknowledged -= len(settled)
             if subscription.consuming is not None:
                 subscription.consuming.settled(settled, is_consumed=self.is_consumed)
 
@@ -60,12 +60,11 @@ def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:
 def read_settlement(peer: Peer, frame: Frame) -> Settlement | None:
     """What an ACK or NACK names; None if that subscription is not there any more. Raises ``Refusal`` (UNKNOWN_ACK)."""
     message_id, subscription_id = _named(peer.version, frame.headers)
-    subscriptions = peer.subscriptions or {}
     if subscription_id is None:
-        waiting = (s for s in subscriptions.values() if s.unacknowledged is not None and message_id in s.unacknowledged)
+        waiting = (s for s in peer.subscriptions if s.unacknowledged is not None and message_id in s.unacknowledged)
         subscription = next(waiting, None)
     else:
-        subscription = subscriptions.get(subscription_id)
+        subscription = peer.subscriptions.get(subscription_id)
     if subscription is None:
         return None
     is_consumed = frame.command == Command.ACK or frame.headers.get("requeue") == "false"

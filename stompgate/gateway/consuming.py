@@ -48,7 +48,9 @@ class Consuming:
         subscription = self._subscription
         if subscription.unacknowledged is not None:
             peer = subscription.peer
-            return max(0, min(self._prefetch - len(self._held), self._gate.settings.unacknowledged - peer.unacknowledged))
+            return max(
+                0, min(self._prefetch - len(self._held), self._gate.settings.unacknowledged - peer.subscriptions.unacknowledged)
+            )
         if self._relief is not None:
             return 0
         waiting = subscription.outbox.drained()

@@ -167,7 +167,7 @@ class Delivery:
             user = subscription.peer.identity.user
             gone = members is None or members.deleted
             if gone or (members is not None and user is not None and user not in members.users):
-                subscription.peer.end_subscription(subscription)
+                subscription.peer.subscriptions.end(subscription)
 
     def congestion_at(self, destination: str) -> Awaitable[None] | None:
         """None if a destination's receivers keep up with its senders, else an awaitable that ends when they do again."""

@@ -100,7 +100,7 @@ class Following:
             return
         error = task.exception()
         if error is not None:
-            peer.end_subscription(self._subscription)
+            peer.subscriptions.end(self._subscription)
             if isinstance(error, StoreUnavailable):
                 error = Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
             if isinstance(error, Refusal):

@@ -115,7 +115,7 @@ def _subscribe(peer: Peer, frame: Frame) -> Waiting:
     routed_by = users.of_user(peer.identity.user or "", destination.name) if destination.kind is Kind.OWN else destination.name
     mode = AckMode(frame.headers.get("ack", "auto"))
     subscription = Subscription(peer, subscription_id, name, mode, destination=routed_by)
-    peer.check_new(subscription)
+    peer.subscriptions.check_new(subscription)
     if destination.kind is Kind.ROOM:
         _follow(peer, frame, subscription, destination)
         return None
@@ -139,7 +139,7 @@ def _prefetch(peer: Peer, frame: Frame) -> int:
 
 def _subscribed(peer: Peer, frame: Frame, subscription: Subscription) -> None:
     if not peer.is_gone and peer.state is State.CONNECTED:
-        peer.begin_subscription(subscription)
+        peer.subscriptions.begin(subscription)
         if subscription.consuming is None:
             peer.gate.router.add(subscription)
         else:
@@ -155,16 +155,16 @@ def _follow(peer: Peer, frame: Frame, subscription: Subscription, destination: D
         recovered = {} if how.recovered is None else {"recovered": str(how.recovered).lower()}
         peer.receipt(receipt_id, {**recovered, "position": how.position})
 
-    peer.begin_subscription(subscription)
+    peer.subscriptions.begin(subscription)
     subscription.following = Following(peer.gate, subscription, destination)
     subscription.following.begin(frame.headers.get("since"), receipt_id, begun)
 
 
 def _unsubscribe(peer: Peer, frame: Frame) -> Waiting:
     key = frame.headers.get("id", frame.headers.get("destination", ""))
-    subscription = peer.subscriptions.get(key) if peer.subscriptions else None
+    subscription = peer.subscriptions.get(key)
     if subscription is not None:
-        peer.end_subscription(subscription)
+        peer.subscriptions.end(subscription)
     peer.receipt(frame.headers.get("receipt"))
     return None
 

@@ -7,13 +7,11 @@ parser's buffer; past a bound the transport stops reading. A refusal is an ERROR
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING
 
-import orjson
 import structlog
 
-from stompgate.broker import users
 from stompgate.broker.transactions import Transactions
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.sessions import ANONYMOUS, Identity, Session
@@ -26,14 +24,15 @@ from stompgate.stomp.states import State
 from stompgate.stomp.versions import Version
 from stompgate.timing.wheel import Entry
 
+from .complaints import complain
 from .frames import handle
 from .heartbeats import HeartBeats
+from .subscriptions import Subscriptions
 from .transactions import Held
 
 if TYPE_CHECKING:
     from .gate import Gate
     from .link import Link
-    from .subscriptions import Subscription
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +63,6 @@ class Peer:
         "session",
         "state",
         "subscriptions",
-        "unacknowledged",
         "wants_soft_errors",
     )
 
@@ -74,9 +72,8 @@ class Peer:
         self.state = State.AWAITING_CONNECT
         self.identity: Identity = ANONYMOUS
         self.session: Session | None = None
-        self.subscriptions: dict[str, Subscription] | None = None
+        self.subscriptions = Subscriptions(self)
         self.in_flight = 0
-        self.unacknowledged = 0
         self.wants_soft_errors = False
         self.is_gone = False
         self.is_reading_paused = False
@@ -141,7 +138,7 @@ class Peer:
         self.is_gone = True
         self.cause = self.cause or cause
         self._stop_timers()
-        self.end_subscriptions()
+        self.subscriptions.end_all()
         if self.session is not None:
             self.gate.sessions.closed(self.session.id)
             self.gate.counters.sessions_gone += 1
@@ -189,46 +186,6 @@ class Peer:
             self._go_on()
         self._close_if_ended()
 
-    def owe_ack(self) -> None:
-        """One more message waits for this peer's ACK."""
-        self.unacknowledged += 1
-        if self.unacknowledged == self.gate.settings.unacknowledged + 1:
-            self.gate.loop.call_soon(self.fail, Refusal(Cause.TOO_MANY_UNACKED))
-
-    def check_new(self, subscription: Subscription) -> None:
-        """Raises ``Refusal`` (DUPLICATE_SUBSCRIPTION, TOO_MANY_SUBSCRIPTIONS) for one that cannot begin."""
-        there, limit = self.subscriptions or {}, self.gate.settings.subscriptions
-        if subscription.key in there:
-            raise Refusal(Cause.DUPLICATE_SUBSCRIPTION, "Each living subscription of a connection needs an id of its own.")
-        if len(there) >= limit:
-            raise Refusal(Cause.TOO_MANY_SUBSCRIPTIONS, f"A connection may have {limit} subscriptions.")
-
-    def begin_subscription(self, subscription: Subscription) -> None:
-        """A subscription lives from now on, until ``end_subscription``."""
-        if self.subscriptions is None:
-            self.subscriptions = {}
-        self.subscriptions[subscription.key] = subscription
-
-    def subscribed_to(self, name: str) -> Sequence[Subscription]:
-        """The subscriptions of this connection to a destination, by the name that the client wrote."""
-        return [subscription for subscription in (self.subscriptions or {}).values() if subscription.name == name]
-
-    def end_subscription(self, subscription: Subscription) -> None:
-        """End one subscription; its unacknowledged messages are settled by that."""
-        if not subscription.is_live:
-            return
-        if self.subscriptions is not None:
-            self.subscriptions.pop(subscription.key, None)
-        self.gate.router.discard(subscription)
-        if subscription.unacknowledged is not None:
-            self.unacknowledged -= len(subscription.unacknowledged)
-        subscription.end()
-
-    def end_subscriptions(self) -> None:
-        """End all of them."""
-        for subscription in list(self.subscriptions.values()) if self.subscriptions else ():
-            self.end_subscription(subscription)
-
     # How it ends
 
     def fail(self, error: BaseException, receipt_id: str | None = None) -> None:
@@ -249,7 +206,7 @@ class Peer:
 
         Of a connection that asked for soft errors only the frame is refused, where the cause allows it.
         """
-        if self.complain(refusal, receipt_id):
+        if complain(self, refusal, receipt_id):
             return
         self._parser.discard()
         waiting = self.settled()
@@ -258,19 +215,6 @@ class Peer:
         elif self._failing is None:
             failing = self._fail_after(waiting, refusal, receipt_id)
             self._failing = self.gate.loop.create_task(failing, name="peer fails")
-
-    def complain(self, refusal: Refusal, receipt_id: str | None) -> bool:
-        """Tell a refusal by a MESSAGE, where the client asked for that and subscribed to it. False: it is for an ERROR."""
-        if not (self.wants_soft_errors and refusal.cause.is_soft):
-            return False
-        listening = self.subscribed_to(users.ERRORS)
-        headers = [("content-type", "application/json"), ("message", refusal.cause.text), ("code", refusal.cause.code)]
-        if receipt_id is not None:
-            headers.append(("receipt-id", receipt_id))
-        for subscription in listening:
-            message_id = self.gate.ids.new(self.gate.clock.utc_us())
-            self.gate.delivery.tell(subscription, message_id, headers, orjson.dumps(refusal.problem()))
-        return bool(listening)
 
     async def _fail_after(self, waiting: Awaitable[None], refusal: Refusal, receipt_id: str | None) -> None:
         await waiting
@@ -330,7 +274,7 @@ class Peer:
         self._parser.discard()
         self._transactions = None
         self._stop_timers()
-        self.end_subscriptions()
+        self.subscriptions.end_all()
         self._resume_reading()  # to see the peer go
 
     # Pulling frames
@@ -352,7 +296,7 @@ class Peer:
                 try:
                     waiting = handle(self, frame)
                 except Refusal as refusal:
-                    if not self.complain(refusal, frame.headers.get("receipt")):
+                    if not complain(self, refusal, frame.headers.get("receipt")):
                         raise
                     waiting = None
                 if waiting is not None:

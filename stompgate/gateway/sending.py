@@ -89,7 +89,7 @@ class BroadcastParcel:
         gate, name = peer.gate, self.destination.name
         message_id = gate.ids.new(gate.clock.utc_us())
         if self.destination.kind is Kind.OWN:
-            for subscription in peer.subscribed_to(name):
+            for subscription in peer.subscriptions.named(name):
                 gate.delivery.tell(subscription, message_id, self.headers, self.body)
         else:
             gate.delivery.broadcast(name, message_id, self.headers, self.body)
@@ -185,12 +185,12 @@ def _with_reply_destination(peer: Peer, headers: tuple[tuple[str, str], ...]) ->
 
 
 def _reply_destination(peer: Peer, name: str) -> str:
-    known = (peer.subscriptions or {}).get(name)
+    known = peer.subscriptions.get(name)
     if known is not None:
         return known.destination
     subscription = Subscription(peer, name, users.new_reply_destination(), AckMode.AUTO)
-    peer.check_new(subscription)
-    peer.begin_subscription(subscription)
+    peer.subscriptions.check_new(subscription)
+    peer.subscriptions.begin(subscription)
     peer.gate.router.add(subscription)
     return subscription.destination
 

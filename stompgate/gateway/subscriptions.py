@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from stompgate.broker.acknowledgements import AckMode, Unacknowledged
+from stompgate.model.causes import Cause, Refusal
 from stompgate.stomp.serializer import MessageTemplate, subscription_line
 from stompgate.stomp.versions import Version
 
@@ -76,7 +77,7 @@ class Subscription:
         ack = None
         if self.unacknowledged is not None:
             self.unacknowledged.give(message_id)
-            self.peer.owe_ack()
+            self.peer.subscriptions.owe_ack()
             ack = f"{message_id}@{self.id}" if self.peer.version is Version.V1_2 else None
         return self.peer.link.framing.wrap(template.for_subscription(self.id, ack), is_text=is_text)
 
@@ -92,6 +93,62 @@ class Subscription:
             self.following.end()
         if self.consuming is not None:
             self.consuming.end()
+
+
+class Subscriptions:
+    """The living subscriptions of one peer, by what UNSUBSCRIBE names them by. ``unacknowledged``: messages of all of them."""
+
+    __slots__ = ("_by_key", "_peer", "unacknowledged")
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._by_key: dict[str, Subscription] = {}
+        self.unacknowledged = 0
+
+    def check_new(self, subscription: Subscription) -> None:
+        """Raises ``Refusal`` (DUPLICATE_SUBSCRIPTION, TOO_MANY_SUBSCRIPTIONS) for one that cannot begin."""
+        limit = self._peer.gate.settings.subscriptions
+        if subscription.key in self._by_key:
+            raise Refusal(Cause.DUPLICATE_SUBSCRIPTION, "Each living subscription of a connection needs an id of its own.")
+        if len(self._by_key) >= limit:
+            raise Refusal(Cause.TOO_MANY_SUBSCRIPTIONS, f"A connection may have {limit} subscriptions.")
+
+    def begin(self, subscription: Subscription) -> None:
+        """One lives from now on."""
+        self._by_key[subscription.key] = subscription
+
+    def end(self, subscription: Subscription) -> None:
+        """One lives no more; its unacknowledged messages are settled by that. Ending it again does nothing."""
+        if not subscription.is_live:
+            return
+        self._by_key.pop(subscription.key, None)
+        self._peer.gate.router.discard(subscription)
+        if subscription.unacknowledged is not None:
+            self.unacknowledged -= len(subscription.unacknowledged)
+        subscription.end()
+
+    def end_all(self) -> None:
+        """End all of them."""
+        for subscription in list(self._by_key.values()):
+            self.end(subscription)
+
+    def get(self, key: str) -> Subscription | None:
+        """The one with that key."""
+        return self._by_key.get(key)
+
+    def named(self, name: str) -> Sequence[Subscription]:
+        """Those to a destination, by the name that the client wrote."""
+        return [subscription for subscription in self._by_key.values() if subscription.name == name]
+
+    def owe_ack(self) -> None:
+        """One more message waits for an ACK."""
+        self.unacknowledged += 1
+        gate = self._peer.gate
+        if self.unacknowledged == gate.settings.unacknowledged + 1:
+            gate.loop.call_soon(self._peer.fail, Refusal(Cause.TOO_MANY_UNACKED))
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter(self._by_key.values())
 
 
 def split_ack(ack: str) -> tuple[str, str]:

@@ -44,7 +44,7 @@ async def test_each_message_of_another_server_is_delivered_once() -> None:
 def follow(scene: Scene, peer: Peer) -> Subscription:
     subscription = Subscription(peer, "s", ROOM.name, AckMode.AUTO)
     subscription.following = Following(scene.gate, subscription, ROOM)
-    peer.subscriptions = {"s": subscription}
+    peer.subscriptions.begin(subscription)
     subscription.following.join()
     return subscription
 
@@ -124,8 +124,8 @@ async def test_a_subscription_that_ends_lets_go_of_its_feed_once() -> None:
     subscription = follow(scene, peer)
     scene.delivery.deliver(message(2))
     await asyncio.sleep(0)
-    peer.end_subscription(subscription)
-    peer.end_subscription(subscription)
+    peer.subscriptions.end(subscription)
+    peer.subscriptions.end(subscription)
     catching.go_on.set()
     await settle()
     assert catching.released == 1
