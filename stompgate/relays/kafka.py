@@ -68,7 +68,7 @@ class KafkaRelay:
         self._publisher = Publisher(self._access, self._names, topics, self._clock)
         self._reader = Reader(self._access, self._names, topics, self._clock, self._listener)
         if self._departed is not None:
-            self._departures = Departures(self._access, self._names, self._departed)
+            self._departures = Departures(self._access, self._names, self._clock, self._departed)
             names = (*names, self._names.user_delete)
         try:
             with suppress(TimeoutError):

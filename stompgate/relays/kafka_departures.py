@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stompgate.ports.clock import Clock
 from stompgate.ports.relay import Departed
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 
@@ -31,11 +32,12 @@ _log = structlog.get_logger("stompgate.kafka")
 class Departures:
     """Tells ``departed`` of users. ``run`` is its life, in a task of its owner's."""
 
-    def __init__(self, access: Access, names: Names, departed: Departed) -> None:
+    def __init__(self, access: Access, names: Names, clock: Clock, departed: Departed) -> None:
         self._access = access
         self._options = access.options
         self._names = names
         self._topics = Topics(access, (names.user_delete,))
+        self._clock = clock
         self._departed = departed
         self.reason = "not connected yet"
         self.told = 0
@@ -56,7 +58,7 @@ class Departures:
                 self._note(str(away))
                 await retrying.pause()
                 continue
-            retrying.succeeded()
+            begun_s = self._clock.monotonic()
             self._note("")
             try:
                 await self._listen(consumer)
@@ -65,6 +67,7 @@ class Departures:
             finally:
                 await discard_consumer(consumer, self._options.request_timeout_s)
             self.rebuilds += 1
+            retrying.lasted(self._clock.monotonic() - begun_s)
             await retrying.pause()
 
     async def _listen(self, consumer: AIOKafkaConsumer) -> None:

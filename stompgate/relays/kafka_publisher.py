@@ -89,7 +89,7 @@ class Publisher:
                 self._note(str(away))
                 await retrying.pause()
                 continue
-            retrying.succeeded()
+            begun_s = self._clock.monotonic()
             try:
                 reason = await self._serve(producer)
                 if not self._is_spent:
@@ -99,6 +99,9 @@ class Publisher:
                     self._give_up()
                 await discard_producer(producer, self._options.request_timeout_s)
             self.rebuilds += 1
+            retrying.lasted(self._clock.monotonic() - begun_s)
+            if not self._is_spent:
+                await retrying.pause()
 
     async def flush(self, within_s: float) -> None:
         """Wait until everything is answered, at most this long. Nothing is taken any more; what is left is UNKNOWN."""

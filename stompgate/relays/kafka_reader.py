@@ -71,7 +71,7 @@ class Reader:
                 self._down(str(away))
                 await retrying.pause()
                 continue
-            retrying.succeeded()
+            begun_s = self._clock.monotonic()
             committing = asyncio.create_task(self._commit_now_and_then(), name="kafka commits")
             try:
                 self._consumer = consumer
@@ -88,6 +88,8 @@ class Reader:
                 await asyncio.wait([committing])
                 await discard_consumer(consumer, self._options.request_timeout_s)
             self.rebuilds += 1
+            retrying.lasted(self._clock.monotonic() - begun_s)
+            await retrying.pause()
 
     async def commit(self, within_s: float) -> None:
         """Write down in Kafka how far we are, for people to see: nothing depends on it."""
@@ -114,7 +116,8 @@ class Reader:
         lag: dict[str, int] = {}
         for partition in consumer.assignment():
             end = consumer.highwater(partition)
-            behind = 0 if end is None else max(0, end - self._positions[partition])
+            at = self._positions.get(partition)  # unknown for a moment, when partitions are new
+            behind = 0 if end is None or at is None else max(0, end - at)
             lag[f"{partition.topic}-{partition.partition}"] = behind
         return lag
 

@@ -26,6 +26,7 @@ class Retrying:
         self._next_s = min(self._most_s, pause_s * _GROWTH)
         await asyncio.sleep(pause_s * random.uniform(1 - _CHANCE, 1 + _CHANCE))
 
-    def succeeded(self) -> None:
-        """Begin with the shortest pause again."""
-        self._next_s = self._least_s
+    def lasted(self, for_s: float) -> None:
+        """What was tried went well for so long. After a good while the pauses begin with the shortest again."""
+        if for_s > self._most_s:
+            self._next_s = self._least_s
