@@ -15,6 +15,7 @@ from typing import Any
 
 import aiomysql
 from pymysql.constants import CLIENT, SERVER_STATUS
+from pymysql.converters import escape_string as escape_with_backslashes
 from pymysql.err import MySQLError
 
 from stompgate.ports.part import SetupError
@@ -200,7 +201,9 @@ class MysqlConnection:
 
     def _literals(self, values: Sequence[object]) -> tuple[object, ...]:
         """Values as SQL, by the driver's rules. The kinds that come in their thousands take the short way through it."""
-        escape, escape_string = self._driver.escape, self._driver.escape_string
+        driver = self._driver
+        has_backslashes = not driver.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+        escape, escape_string = driver.escape, escape_with_backslashes if has_backslashes else driver.escape_string
         return tuple(
             [
                 f"'{escape_string(value)}'" if type(value) is str else value if type(value) is int else escape(value)
