@@ -189,6 +189,15 @@ class Receiver(Client):
                 self.chain.begun(frame.headers.get("recovered"), frame.headers["position"])
 
 
+class Witness(Client):
+    """Is only there, on one server, as long as that lets it: presence must know of it without being told again by it."""
+
+    async def live(self, client: WireClient) -> None:
+        """Sit there until the connection is gone."""
+        await client.socket.wait_closed()
+        raise Refused("the connection has ended")
+
+
 async def first_of(*lives: Coroutine[Any, Any, None]) -> None:
     """Live all of them until one ends; its end is theirs."""
     tasks = [asyncio.create_task(life) for life in lives]

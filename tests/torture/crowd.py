@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from tests.wire_client import make_room
 
-from .clients import Client, Receiver, Sender
+from .clients import Client, Receiver, Sender, Witness
 from .cluster import NO_ANSWER, Cluster
 from .record import REMOVAL_GRACE_S, Record, RoomRecord
 
@@ -56,6 +56,16 @@ class Crowd:
         self._number = 0
         self._retiring: set[asyncio.Task[None]] = set()
         self.parties: list[Party] = []
+        nowhere = RoomRecord("")
+        self.witnesses = [
+            Witness([door], f"witness{n}@torture/w", nowhere, record, chance) for n, door in enumerate(cluster.doors, 1)
+        ]
+        self._witnessing = [asyncio.create_task(witness.go_on(), name=witness.who) for witness in self.witnesses]
+
+    @property
+    def users(self) -> set[str]:
+        """Everyone who is to be seen as connected."""
+        return {client.user for client in (*self.witnesses, *(client for party in self.parties for client in party.clients))}
 
     @property
     def has_begun(self) -> bool:
@@ -64,7 +74,7 @@ class Crowd:
 
     async def close(self) -> None:
         """End all clients."""
-        tasks = [task for party in self.parties for task in party.tasks] + list(self._retiring)
+        tasks = [*self._witnessing, *self._retiring, *(task for party in self.parties for task in party.tasks)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,6 +15,7 @@ from .clients import Receiver
 from .cluster import NO_ANSWER, Cluster
 from .crowd import Crowd, Party
 from .record import Record
+from .troubles import flush_all
 
 _SETTLE_S = 60.0
 _LAST_WORD_S = 15.0
@@ -55,6 +56,9 @@ async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Ran
         )
         await _until(record, "every receiver has the last word", _LAST_WORD_S, lambda: _behind(cluster, crowd, probes))
         await _until(record, "everyone is seen as connected", _SETTLE_S, lambda: _unseen(cluster, crowd))
+        if "sessions" in cluster.services:
+            await flush_all(cluster.services["sessions"])
+            await _until(record, "everyone is seen again after a flush", _SETTLE_S, lambda: _unseen(cluster, crowd))
         await _until(record, "the outbox is empty again", _SETTLE_S, lambda: _owed(cluster))
     finally:
         for task in tasks:
@@ -121,7 +125,7 @@ async def _behind(cluster: Cluster, crowd: Crowd, probes: Sequence[tuple[Party, 
 
 
 async def _unseen(cluster: Cluster, crowd: Crowd) -> str:
-    expected = sorted({client.user for party in crowd.parties for client in party.clients})
+    expected = sorted(crowd.users)
     wrong: list[str] = []
     async with httpx.AsyncClient(trust_env=False, timeout=_ASK_S) as http:
         for member in cluster.members:

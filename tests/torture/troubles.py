@@ -119,7 +119,7 @@ def _of_service(service: Service, chance: random.Random) -> list[Trouble]:
         trouble("pause", 3, pause),
     ]
     if service.name == "Redis":
-        found.append(trouble("FLUSHALL", 1, lambda: _flush_all(service)))
+        found.append(trouble("FLUSHALL", 1, lambda: flush_all(service)))
     return found
 
 
@@ -170,7 +170,8 @@ def between(low: float, high: float, chance: random.Random) -> float:
     return math.exp(chance.uniform(math.log(low), math.log(high)))
 
 
-async def _flush_all(redis: Service) -> None:
+async def flush_all(redis: Service) -> None:
+    """Let Redis forget everything."""
     reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
     writer.write(b"FLUSHALL\r\n")
     await reader.readline()
