@@ -20,6 +20,7 @@ import click
 import httpx
 
 from tests.daemon_process import Daemon
+from tests.services import Services
 
 from .deaf import deaf_subscriber
 
@@ -32,12 +33,13 @@ _NAME = 36
 @dataclass(frozen=True)
 class Scenario:
     """A name, and what ``stompload`` is told. ``in_rooms``: stored messages in real rooms; ``beside_deaf``: with one more
-    subscriber, who never reads."""
+    subscriber, who never reads; ``on_services``: with MySQL, Kafka and Redis."""
 
     name: str
     options: tuple[str, ...]
     in_rooms: bool = False
     beside_deaf: bool = False
+    on_services: bool = False
 
 
 def _shape(connections: int, rooms: int, senders: int, messages: int, in_flight: int) -> tuple[str, ...]:
@@ -54,15 +56,24 @@ SCENARIOS = (
         for name, deaf in (("1,000 subscribers", False), ("… and one deaf", True)) * 3
     ),
     Scenario("10,000 idle connections", (*_BROADCAST, *_shape(10_000, 5000, 1, 0, 1), "--srcs", "4", "--hold", "5")),
-    *(Scenario(f"stored, rooms of two, {n} in flight", _shape(200, _ROOMS, 200, 20_000, n), in_rooms=True) for n in (1, 64)),
+    *(
+        Scenario(f"{where}, rooms of two, {n} in flight", _shape(200, _ROOMS, 200, total, n), in_rooms=True, on_services=on)
+        for where, on in (("stored", False), ("the whole cluster", True))
+        for n, total in ((1, 5_000), (64, 20_000))
+    ),
 )
 
 
 @contextmanager
-def daemon() -> Iterator[Daemon]:
-    """A daemon with an empty database, which logs no connection."""
+def daemon(services: Services | None) -> Iterator[Daemon]:
+    """A daemon with an empty database, on services where there are some, which logs no connection."""
+    settings: dict[str, Any] = {"log": {"level": "warning"}}
+    options: tuple[str, ...] = ()
+    if services is not None:
+        settings |= {"relay": services.fresh_relay_url(), "sessions": services.fresh_sessions_url()}
+        options = ("--store", services.fresh_store_url())
     with tempfile.TemporaryDirectory() as folder:
-        server = Daemon(Path(folder), {"log": {"level": "warning"}})
+        server = Daemon(Path(folder), settings, options)
         try:
             yield server.start()
             server.stop()
@@ -94,9 +105,23 @@ def room_options(server: Daemon, folder: Path) -> tuple[str, ...]:
     return ("--roomfile", str(listed), *chat)
 
 
+@contextmanager
+def services_of(scenario: Scenario) -> Iterator[Services | None]:
+    """The real servers where the scenario wants them."""
+    if not scenario.on_services:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        services = Services(Path(folder))
+        try:
+            yield services
+        finally:
+            services.end()
+
+
 def measure(program: Path, scenario: Scenario, folder: Path) -> dict[str, Any]:
     """Run one scenario against a daemon of its own."""
-    with daemon() as server:
+    with services_of(scenario) as services, daemon(services) as server:
         rooms = room_options(server, folder) if scenario.in_rooms else ()
         command = [str(program), "--port", str(server.port), "--pid", str(server.pid), *rooms, *scenario.options]
         with deaf_subscriber(server.port, "/sub/bench/0") if scenario.beside_deaf else nullcontext():
@@ -135,4 +160,5 @@ def _line(name: str, figures: dict[str, Any]) -> str:
     return f"{name:{_NAME}}" + "".join(f"{value:14.2f}" for value in values)
 
 
-main()
+if __name__ == "__main__":
+    main()
