@@ -47,7 +47,6 @@ CREATE TABLE IF NOT EXISTS sg_member (
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE {collation};
 
 -- number is the order of storing: within a room it rises with seq, since a room is locked until its rows are committed.
--- sg_message_sent is for finding what is old enough to be pruned.
 CREATE TABLE IF NOT EXISTS sg_message (
     number BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     room_id BIGINT NOT NULL,
@@ -62,8 +61,7 @@ CREATE TABLE IF NOT EXISTS sg_message (
     UNIQUE KEY sg_message_id (id),
     UNIQUE KEY sg_message_seq (room_id, seq),
     UNIQUE KEY sg_message_client_id (room_id, sender, client_id),
-    KEY sg_message_unrelayed (unrelayed_by),
-    KEY sg_message_sent (sent_at_us, room_id, seq)
+    KEY sg_message_unrelayed (unrelayed_by)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE {collation};
 
 -- What was taken out of sg_message by age, as it was there. Nothing of this program reads it.
