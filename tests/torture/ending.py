@@ -21,6 +21,7 @@ _SETTLE_S = 60.0
 _LAST_WORD_S = 15.0
 """Less than the time between two comparisons with the store: it must come by the relay."""
 
+_BLOW_S = 3.0
 _POLL_S = 0.1
 _ASK_S = 30.0
 _FAR_BACK = 5_000
@@ -31,6 +32,10 @@ History = list[tuple[int, str]]
 
 async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Random) -> None:
     """Wait until everything has come right, then compare all with what is stored. What is wrong is in the record."""
+    await _until(
+        record, "every server has started", _SETTLE_S, lambda: _names([m.name for m in cluster.members if not m.is_ready])
+    )
+    await _last_blow(cluster, record)
     record.note("END")
     senders = [sender for party in crowd.parties for sender in party.senders]
     for sender in senders:
@@ -67,6 +72,19 @@ async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Ran
     for member in cluster.members:
         member.check_log()
     await _judge(cluster, record)
+
+
+async def _last_blow(cluster: Cluster, record: Record) -> None:
+    """Take everything away from all servers, twice, and give it back. From here on no server is restarted to be well again."""
+    record.note("LAST BLOW")
+    links = [link for member in cluster.members for link in member.links.values()]
+    await asyncio.gather(*(link.refuse() for link in links))
+    await asyncio.sleep(_BLOW_S)
+    await asyncio.gather(*(link.allow() for link in links))
+    services = list(cluster.services.values())
+    await asyncio.gather(*(asyncio.to_thread(service.kill) for service in services))
+    await asyncio.sleep(_BLOW_S)
+    await asyncio.gather(*(asyncio.to_thread(service.start) for service in services))
 
 
 async def _judge(cluster: Cluster, record: Record) -> None:
