@@ -14,6 +14,10 @@ class QueueFull(Exception):
     """A queue holds as many messages as it may; nothing of the call was put. The text names the queue."""
 
 
+class MessageTooLarge(Exception):
+    """A message is larger than this place takes; nothing of the call was put. The text says by what."""
+
+
 @runtime_checkable
 class Queues(Part, Protocol):
     """Queues that the servers of a group share. They come into being with their first message, and go with the last.
@@ -21,11 +25,13 @@ class Queues(Part, Protocol):
     Every method raises ``StoreUnavailable`` or ``OutcomeUnknown`` of ``ports.store``, as there.
     """
 
-    async def put(self, messages: Sequence[QueueMessage], *, limit: int) -> None:
+    async def put(self, messages: Sequence[QueueMessage], *, limit: int, again: bool = False) -> None:
         """Let messages wait, in their order, all of them or none; durable when the call returns.
 
-        One whose ``id`` waits already is not put again. Raises ``QueueFull`` if a queue would come to hold more than ``limit``
-        messages, the claimed ones included.
+        One whose ``id`` waits already is not put again. ``again``: after ``OutcomeUnknown`` of the same call. Its messages may
+        have been put, and consumed since: so what is put now counts as claimed once before, and is redelivered.
+        Raises ``QueueFull`` if a queue would come to hold more than ``limit`` messages, the claimed ones included; servers that
+        put at the same moment may together go beyond that, by a call each. Raises ``MessageTooLarge``.
         """
 
     async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:

@@ -34,13 +34,13 @@ class MemoryQueues:
     async def ping(self) -> None:
         """Memory always works."""
 
-    async def put(self, messages: Sequence[QueueMessage], *, limit: int) -> None:
+    async def put(self, messages: Sequence[QueueMessage], *, limit: int, again: bool = False) -> None:
         new = {message.id: message for message in messages if message.id not in self._queues.get(message.queue, {})}
         for queue, number in Counter(message.queue for message in new.values()).items():
             if len(self._queues.get(queue, {})) + number > limit:
                 raise QueueFull(queue)
         for message in new.values():
-            self._queues.setdefault(message.queue, {})[message.id] = _Waiting(message)
+            self._queues.setdefault(message.queue, {})[message.id] = _Waiting(message, deliveries=int(again))
 
     async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
         waiting = self._queues.get(queue, {}).values()

@@ -65,7 +65,10 @@ class MysqlSettings:
 
 
 class MysqlStore:
-    """``ports.store.Store`` and ``ports.queues.Queues`` in one database. ``server_id`` is written into what this server owes to the relay."""
+    """``ports.store.Store`` and ``ports.queues.Queues`` in one database.
+
+    ``server_id`` is written into what this server owes to the relay.
+    """
 
     def __init__(self, address: Address, *, server_id: str, settings: MysqlSettings | None = None) -> None:
         self._address = address

@@ -20,6 +20,7 @@ import structlog
 from stompgate import __version__
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
+from stompgate.model.queues import Claim, QueueMessage
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, RoomHead, RoomUser
 from stompgate.ports.part import PartDown
@@ -28,6 +29,7 @@ from stompgate.ports.store import LEASE_S, Lease, Outcome, OutcomeUnknown, Store
 from . import sqlite_history as history_sql
 from . import sqlite_outbox as outbox_sql
 from . import sqlite_prune as prune_sql
+from . import sqlite_queues as queues_sql
 from . import sqlite_rooms as rooms_sql
 from .migrations import migrations_for
 from .pruning import Walk
@@ -78,7 +80,7 @@ class SqliteSettings:
 
 
 class SqliteStore:
-    """``ports.store.Store`` on the file ``path``, whose folder is made if need be.
+    """``ports.store.Store`` and ``ports.queues.Queues`` on the file ``path``, whose folder is made if need be.
 
     ``server_id`` is written into what this server owes to the relay. ``connect`` makes both connections.
     """
@@ -288,3 +290,16 @@ class SqliteStore:
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         await self._write(lambda connection: outbox_sql.mark_mailed(connection, inquiry_id))
+
+    # Queues
+
+    async def put(self, messages: Sequence[QueueMessage], *, limit: int, again: bool = False) -> None:
+        if messages:
+            await self._write(lambda connection: queues_sql.put(connection, messages, limit, again=again))
+
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
+        return await self._write(lambda connection: queues_sql.claim(connection, queue, limit, owner, attempt))
+
+    async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
+        if consumed or returned:
+            await self._write(lambda connection: queues_sql.settle(connection, owner, consumed, returned))

@@ -167,6 +167,12 @@ STORE_HOMES: dict[str, Callable[[Path, Services], StoreHome]] = {
     "mysql": lambda _, services: MysqlHome(services),
 }
 
+QUEUES: dict[str, Callable[[Path, Services], Queues]] = {
+    "memory": lambda _folder, _: MemoryQueues(),
+    "sqlite": lambda folder, _: SqliteStore(folder / "chat.db", server_id="server-1"),
+    "mysql": lambda _, services: from_url(emptied_url(services), server_id="server-1"),
+}
+
 
 def _local_relays() -> Callable[[], Relay]:
     hub = LocalHub()
@@ -216,10 +222,13 @@ async def store(home: StoreHome) -> Store:
     return await home.open()
 
 
-@pytest.fixture(params=("memory",))
-async def queues() -> AsyncIterator[Queues]:
-    queues = MemoryQueues()
+@pytest.fixture(params=QUEUES)
+async def queues(request: pytest.FixtureRequest, tmp_path: Path, services: Services) -> AsyncIterator[Queues]:
+    """Queues on which the owner ``owner-1`` holds a lease."""
+    queues = QUEUES[request.param](tmp_path, services)
     await queues.open()
+    if isinstance(queues, MysqlStore):
+        await queues.take_lease("owner-1")
     yield queues
     await queues.close()
 

@@ -106,3 +106,38 @@ async def test_settling_nothing_and_putting_nothing_do_nothing(queues: Queues) -
     await queues.put([], limit=1)
     await queues.settle(OWNER, consumed=[], returned=[])
     assert list(await claim(queues)) == []
+
+
+async def test_what_may_have_been_put_and_consumed_before_comes_as_redelivered(queues: Queues) -> None:
+    await queues.put(messages(1), limit=100)
+    await queues.put(messages(2), limit=100, again=True)
+    claims = await claim(queues)
+    assert [(one.message, one.is_redelivered) for one in claims] == [(message(0), False), (message(1), True)]
+
+
+@pytest.mark.parametrize("body", [b"", bytes(range(256)) * 300, b"'; DROP TABLE sg_queue_message; --\\"])
+async def test_bodies_and_headers_are_kept_as_they_are(queues: Queues, body: bytes) -> None:
+    odd = QueueMessage(
+        "odd", "/queue/\U0001f600 %s", (("a\\'\"", "%s\x00\r\n:"), ("a\\'\"", ""), ("", "\ud800")), body, 1 << 60
+    )
+    await queues.put([odd], limit=100)
+    assert [one.message for one in await claim(queues, queue=odd.queue)] == [odd]
+
+
+async def test_more_messages_than_a_statement_takes_keep_their_order(queues: Queues) -> None:
+    await queues.put(messages(700), limit=700)
+    claims = await claim(queues, 650)
+    assert [one.message for one in claims] == messages(650)
+    await queues.settle(OWNER, consumed=claims[::2], returned=claims[1::2])
+    assert [one.message for one in await claim(queues, 700)] == messages(650)[1::2] + messages(700)[650:]
+
+
+async def test_messages_for_several_queues_are_put_together_or_not_at_all(queues: Queues) -> None:
+    both = [*messages(2, "/queue/a"), *messages(2, "/queue/b")]
+    await queues.put(messages(1, "/queue/b"), limit=2)
+    await queues.put(both, limit=2)
+    with pytest.raises(QueueFull):
+        await queues.put([message(9, "/queue/c"), *both, message(9, "/queue/b")], limit=2)
+    await queues.put(both, limit=1)
+    found = [len(await claim(queues, queue=queue)) for queue in ("/queue/a", "/queue/b", "/queue/c")]
+    assert found == [2, 2, 0]
