@@ -27,7 +27,7 @@ from .kafka_options import Names
 from .kafka_publisher import Publisher
 from .kafka_reader import Reader
 from .kafka_records import encode
-from .kafka_topics import Topics, TopicsMissing
+from .kafka_topics import Topics, TopicsMissing, TopicsRefused
 from .retrying import Retrying
 
 _LAST_COMMIT_S: Final = 1.0
@@ -84,7 +84,7 @@ class KafkaRelay:
     async def _connect(self, topics: Topics, publisher: Publisher, reader: Reader) -> None:
         """Return when records can be taken and none is missed any more, or at once if Kafka is away."""
         try:
-            await topics.ready()
+            await self._make_topics(topics)
         except TopicsMissing as missing:
             raise SetupError(f"relay: {missing}") from missing
         except KafkaAway as away:
@@ -95,6 +95,19 @@ class KafkaRelay:
         self._start(reader.run, "kafka reading")
         await publisher.connected.wait()
         await reader.placed.wait()
+
+    async def _make_topics(self, topics: Topics) -> None:
+        """A broker that refuses has half of the time to change its mind."""
+        end_s = self._clock.monotonic() + self._access.options.open_wait_s / 2
+        while True:
+            try:
+                await topics.ready()
+            except TopicsRefused:
+                if self._clock.monotonic() > end_s:
+                    raise
+                await asyncio.sleep(self._access.options.retry_least_s)
+            else:
+                return
 
     def _start_what_is_left(self, publisher: Publisher, reader: Reader) -> None:
         if not self._tasks:

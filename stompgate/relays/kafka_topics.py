@@ -20,6 +20,10 @@ class TopicsMissing(KafkaAway):
     """Topics are not there and may not be made, or not as the settings say. The text says what to create."""
 
 
+class TopicsRefused(TopicsMissing):
+    """The broker has refused to make topics. One that has just started may do so too, and change its mind."""
+
+
 class Topics:
     """The topics of one relay."""
 
@@ -77,8 +81,11 @@ class Topics:
         if not options.replicas:
             for topic in topics:
                 topic.replication_factor = _AS_THE_BROKER_LIKES
-        answer = await bounded(admin.create_topics(topics), options.request_timeout_s, "making topics")
+        try:
+            answer = await bounded(admin.create_topics(topics), options.request_timeout_s, "making topics")
+        except AttributeError as defect:  # what the client makes of a cluster that has no controller at the moment
+            raise KafkaAway("making topics: the cluster has no controller yet") from defect
         for name, code, *_ in answer.topic_errors:
             error: type[KafkaError] = for_code(code)
             if code and error is not TopicAlreadyExistsError:
-                raise TopicsMissing(f"topic {name} could not be made ({error.__name__}): {wanted}")
+                raise TopicsRefused(f"topic {name} could not be made ({error.__name__}): {wanted}")

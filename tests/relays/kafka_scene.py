@@ -187,10 +187,16 @@ class OtherProgram:
             await client.close()
 
     async def make(self, *topics: str, partitions: int = 1, **configs: str) -> None:
-        async with self.admin() as admin:
-            new = [NewTopic(self._prefix + topic, partitions, 1, topic_configs=configs) for topic in topics]
-            answer = await admin.create_topics(new)
-            assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
+        async def is_made() -> bool:
+            async with self.admin() as admin:
+                new = [NewTopic(self._prefix + topic, partitions, 1, topic_configs=configs) for topic in topics]
+                try:
+                    answer = await admin.create_topics(new)
+                except AttributeError:  # no controller yet: a broker that was paused needs a moment
+                    return False
+                return all(code == 0 for _, code, *_ in answer.topic_errors)
+
+        await until_asked(is_made, f"topics {topics} are made")
 
     async def delete(self, topic: str) -> None:
         async with self.admin() as admin:
