@@ -314,10 +314,10 @@ async def test_a_topic_that_was_deleted_and_may_not_be_made_is_named_until_it_is
     relay = make_relay(url, may_create_topics=False)
     async with opened(relay) as recorder:
         await program.delete("chat")
+        await until(lambda: not relay.is_up, "it has noticed: deletion takes its time")
         answers = Answers()
         relay.publish(chat(1), answers.to(1))
         await until(lambda: answers.of[1] == [Answer.UNKNOWN], "it is answered")
-        await until(lambda: not relay.is_up)
 
         async def is_named() -> bool:
             try:
