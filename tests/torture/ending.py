@@ -91,9 +91,10 @@ async def _judge(cluster: Cluster, record: Record) -> None:
     """Each room's history by each server: the same, and with all that it must have. A room that is gone has none."""
     for room in record.rooms.values():
         told = [await _history(member.url, room.uuid) for member in cluster.members]
-        if any(history != told[0] for history in told):
+        is_one = all(history == told[0] for history in told)
+        if not is_one:
             record.complain(f"{room.uuid}: servers tell different histories")
-        for history in told:
+        for history in told[:1] if is_one else told:
             if room.gone_s is not None:
                 if history is not None:
                     record.complain(f"{room.uuid}: its removal was answered, and it still has a history")
