@@ -13,7 +13,7 @@ from stompgate.chat.recovery import RecoveryLimits
 from stompgate.chat.retention import RetentionLimits
 from stompgate.gateway.drain import DrainSettings
 from stompgate.gateway.gate import GateSettings
-from stompgate.gateway.queueing import QueueLimits
+from stompgate.gateway.queue_intake import QueueLimits
 from stompgate.http import parts as http
 from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits

@@ -284,7 +284,7 @@ class Queues(Section):
     """Destinations below /queue/: each message goes to one consumer."""
 
     keep: Literal["store", "memory"] = Field(
-        default="memory",
+        default="store",
         description='Where messages wait: "store" (durable, for the whole group) or "memory" (of this server, gone with it).',
     )
     bare_names: bool = Field(
@@ -322,6 +322,7 @@ class Mysql(Section):
     write_connections: int = Field(
         default=2, ge=1, le=1000, description="Connections for writing, beside the one for groups of messages."
     )
+    queue_connections: int = Field(default=2, ge=1, le=1000, description="Connections for queues.")
     waiting_calls: int = Field(default=1024, ge=1, description="Calls that may wait for a connection of their kind.")
     clear_slice_rows: int = Field(
         default=500, ge=1, le=1000000, description="Messages of deleted rooms that are cleared away in one transaction."

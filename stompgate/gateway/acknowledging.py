@@ -38,9 +38,9 @@ class Settlement:
         subscription = self.subscription
         if subscription.is_live and subscription.unacknowledged is not None:
             settled = subscription.unacknowledged.settle(self.message_id)
-            peer.subscriptions.unacknowledged -= len(settled)
             if subscription.consuming is not None:
                 subscription.consuming.settled(settled, is_consumed=self.is_consumed)
+            peer.subscriptions.acknowledged(len(settled))
 
 
 def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from .subscriptions import Subscription
 
 
+_LOOK_BYTES = 16_384
+"""How much is given between looks at the connection: each writes what was given, and what is written together costs less."""
+
+_HEAD_BYTES = 200
+"""About what a MESSAGE has beside its body."""
+
+
 class Consuming:
     """``gateway.queueing.QueueConsumer`` for one subscription.
 
@@ -20,7 +27,7 @@ class Consuming:
     handed to the connection; one that takes no more is given none.
     """
 
-    __slots__ = ("_gate", "_held", "_prefetch", "_relief", "_subscription")
+    __slots__ = ("_gate", "_held", "_prefetch", "_relief", "_subscription", "_unseen_bytes")
 
     def __init__(self, gate: Gate, subscription: Subscription, prefetch: int) -> None:
         self._gate = gate
@@ -28,6 +35,7 @@ class Consuming:
         self._prefetch = prefetch
         self._held: dict[str, Claim] = {}
         self._relief: asyncio.Task[None] | None = None
+        self._unseen_bytes = _LOOK_BYTES  # given since the last look at the connection
 
     def begin(self) -> None:
         """Take part from now on."""
@@ -53,29 +61,40 @@ class Consuming:
             )
         if self._relief is not None:
             return 0
+        if self._unseen_bytes < _LOOK_BYTES:
+            return self._prefetch
         waiting = subscription.outbox.drained()
         if waiting is None:
+            self._unseen_bytes = 0
             return self._prefetch
         self._relief = asyncio.create_task(self._wait(waiting), name="queue consumer waits")
         return 0
 
     def give(self, claim: Claim) -> None:
-        """Send a message."""
+        """Send a message. One that the client has not acknowledged yet came back and is claimed anew: the client has it."""
         subscription, message = self._subscription, claim.message
         if subscription.unacknowledged is not None:
+            has_it = message.id in self._held
             self._held[message.id] = claim
+            if has_it:
+                return
         headers = (*message.headers, ("redelivered", "true")) if claim.is_redelivered else message.headers
         self._gate.delivery.tell(subscription, message.id, headers, message.body)
         if subscription.unacknowledged is None:
+            self._unseen_bytes += len(message.body) + _HEAD_BYTES
             self._gate.queues.settle((claim,), is_consumed=True)
 
     def settled(self, message_ids: Iterable[str], *, is_consumed: bool) -> None:
         """The client has acknowledged messages, or does not want them."""
         claims = [self._held.pop(message_id) for message_id in message_ids]
         self._gate.queues.settle(claims, is_consumed=is_consumed)
+        self.credit_rose()
+
+    def credit_rose(self) -> None:
+        """It may be given more again."""
         self._gate.queues.credit_rose(self._subscription.destination)
 
     async def _wait(self, waiting: Awaitable[None]) -> None:
         await waiting
         self._relief = None
-        self._gate.queues.credit_rose(self._subscription.destination)
+        self.credit_rose()

@@ -8,36 +8,19 @@ claimed while another process may act for this server.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from stompgate.broker.queues import Consumers
-from stompgate.model.causes import Cause, Refusal
 from stompgate.model.ids import MessageIds
 from stompgate.model.queues import Claim, QueueMessage
 from stompgate.model.records import QueueHint
 from stompgate.ports.clock import Clock, Timer
-from stompgate.ports.queues import QueueFull, Queues
+from stompgate.ports.queues import Queues
 from stompgate.ports.relay import Relay
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 
-Done = Callable[[Refusal | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """``messages``: of one queue. ``put_messages`` and ``claim_messages``: in one call of the store. ``waiting_messages``:
-    for their turn to be put. ``look_every_s``: at queues with consumers, for hints that were lost."""
-
-    messages: int = 10_000
-    put_messages: int = 256
-    claim_messages: int = 256
-    waiting_messages: int = 10_000
-    look_every_s: float = 2.0
-    retry_s: float = 1.0
-    unknown_for_s: float = 10.0
+from .queue_intake import Done, QueueIntake, QueueLimits
 
 
 class QueueConsumer(Protocol):
@@ -49,12 +32,6 @@ class QueueConsumer(Protocol):
 
     def give(self, claim: Claim) -> None:
         """Take a message, and settle it in the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    messages: Sequence[QueueMessage]
-    done: Done
 
 
 class _Served:
@@ -84,96 +61,47 @@ class QueueDesk:
         self._may_claim = may_claim
         self._ids = MessageIds()
         self._served: dict[str, _Served] = {}
-        self._outgoing: deque[_Parcel] = deque()
-        self._outgoing_messages = 0
-        self._putting: asyncio.Task[None] | None = None
+        self._intake = QueueIntake(queues, clock, limits, self._arrived)
+        self._works: set[asyncio.Task[None]] = set()
         self._consumed: list[Claim] = []
         self._returned: list[Claim] = []
         self._settling: asyncio.Task[None] | None = None
         self._is_closed = False
-        self.put = 0
         self.given = 0
         self.redelivered = 0
         self.consumed = 0
         self.returned = 0
 
-    async def close(self) -> None:
-        """Put and settle what was accepted, claim nothing more. What is left in doubt is free when the lease is let go."""
-        self._is_closed = True
-        works = [served.work for served in self._served.values() if served.work is not None]
-        for served in self._served.values():
-            self._stop(served)
-        for work in works:
-            work.cancel()
-        if works:
-            await asyncio.wait(works)
-        while self._putting is not None or self._settling is not None:
-            await asyncio.wait([work for work in (self._putting, self._settling) if work is not None])
+    @property
+    def put(self) -> int:
+        """How many messages were put."""
+        return self._intake.put
 
-    # What is sent
+    @property
+    def waiting_messages(self) -> int:
+        """How many messages wait for their turn to be put."""
+        return self._intake.waiting_messages
 
     def send(self, messages: Sequence[QueueMessage], done: Done) -> None:
         """Let messages wait in their queues, all of them or none. ``done`` is called once, later, with what was refused."""
-        if self._outgoing_messages >= self._limits.waiting_messages:
-            asyncio.get_running_loop().call_soon(done, Refusal(Cause.OVERLOADED))
-            return
-        self._outgoing.append(_Parcel(messages, done))
-        self._outgoing_messages += len(messages)
-        if self._putting is None:
-            self._putting = asyncio.create_task(self._put_all(), name="queues put")
+        self._intake.send(messages, done)
 
-    async def _put_all(self) -> None:
+    async def close(self) -> None:
+        """Put and settle what was accepted, claim nothing more. What is left in doubt is free when the lease is let go."""
+        self._is_closed = True
+        for served in self._served.values():
+            self._stop(served)
+        for work in self._works:
+            work.cancel()
         try:
-            while self._outgoing:
-                await self._put_group(self._next_group())
+            if self._works:
+                await asyncio.wait(self._works)
+            await self._intake.close()
+            if self._settling is not None:
+                await asyncio.wait([self._settling])
         finally:
-            self._putting = None
-
-    def _next_group(self) -> list[_Parcel]:
-        group: list[_Parcel] = []
-        number = 0
-        while self._outgoing:
-            number += len(self._outgoing[0].messages)
-            if group and number > self._limits.put_messages:
-                break
-            group.append(self._outgoing.popleft())
-            self._outgoing_messages -= len(group[-1].messages)
-        return group
-
-    async def _put_group(self, group: Sequence[_Parcel]) -> None:
-        """Put a group; if a queue in it is full, each parcel alone, so that only those for that queue are refused."""
-        refusal = await self._put([message for parcel in group for message in parcel.messages])
-        if refusal is not None and refusal.cause is Cause.QUEUE_FULL and len(group) > 1:
-            for parcel in group:
-                await self._put_group([parcel])
-            return
-        for parcel in group:
-            asyncio.get_running_loop().call_soon(parcel.done, refusal)
-        if refusal is None:
-            for queue in {message.queue for parcel in group for message in parcel.messages}:
-                self.hint(queue)
-                self._relay.publish(QueueHint(queue))
-
-    async def _put(self, messages: Sequence[QueueMessage]) -> Refusal | None:
-        give_up_at: float | None = None
-        while True:
-            try:
-                await self._queues.put(messages, limit=self._limits.messages)
-            except QueueFull as full:
-                return Refusal(Cause.QUEUE_FULL, f"{full} holds {self._limits.messages} messages already.")
-            except StoreUnavailable as error:
-                if give_up_at is None:  # never attempted: this refusal is certain
-                    return Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
-            except OutcomeUnknown:
-                pass
-            else:
-                self.put += len(messages)
-                return None
-            now_s = self._clock.monotonic()
-            give_up_at = now_s + self._limits.unknown_for_s if give_up_at is None else give_up_at
-            if now_s >= give_up_at:
-                return Refusal(Cause.OUTCOME_UNKNOWN)
-            await asyncio.sleep(self._limits.retry_s)
+            if self._settling is not None:
+                self._settling.cancel()
 
     # Who consumes
 
@@ -211,6 +139,13 @@ class QueueDesk:
     def _begin(self, served: _Served) -> None:
         if served.work is None and not self._is_closed:
             served.work = asyncio.create_task(self._serve(served), name=f"serve {served.name}")
+            self._works.add(served.work)
+            served.work.add_done_callback(self._works.discard)
+
+    def _arrived(self, queue: str) -> None:
+        """A queue has messages that it did not have before: here, and for the other servers."""
+        self.hint(queue)
+        self._relay.publish(QueueHint(queue))
 
     def settle(self, claims: Iterable[Claim], *, is_consumed: bool) -> None:
         """Let go of claims: their messages are gone, or wait again for another consumer."""
@@ -234,15 +169,20 @@ class QueueDesk:
             self._look_later(served)
 
     async def _claim(self, queue: str, wanted: int) -> Sequence[Claim]:
-        """Claims nothing if the store is away; the next look tries again. An unknown outcome is asked for until it is known."""
+        """Claims nothing if the store is away; the next look tries again. An unknown outcome is asked for until it is known:
+        what it has claimed would else be held by nobody for as long as this server lives.
+        """
         attempt = self._ids.new(self._clock.utc_us())
+        is_in_doubt = False
         while True:
             try:
                 return await self._queues.claim(queue, wanted, owner=self._owner, attempt=attempt)
             except StoreUnavailable:
-                return ()
+                if not is_in_doubt:
+                    return ()
             except OutcomeUnknown:
-                await asyncio.sleep(self._limits.retry_s)
+                is_in_doubt = True
+            await asyncio.sleep(self._limits.retry_s)
 
     def _deal(self, served: _Served, claims: Sequence[Claim]) -> None:
         for at, claim in enumerate(claims):
@@ -266,9 +206,10 @@ class QueueDesk:
 
     async def _settle_all(self) -> None:
         try:
+            most = self._limits.settle_messages
             while self._consumed or self._returned:
-                consumed, self._consumed = self._consumed, []
-                returned, self._returned = self._returned, []
+                consumed, self._consumed = self._consumed[:most], self._consumed[most:]
+                returned, self._returned = self._returned[:most], self._returned[most:]
                 if not await self._settle(consumed, returned):
                     self._consumed[:0], self._returned[:0] = consumed, returned
                     if self._is_closed:
@@ -285,6 +226,5 @@ class QueueDesk:
         self.consumed += len(consumed)
         self.returned += len(returned)
         for queue in {claim.message.queue for claim in returned}:
-            self.hint(queue)
-            self._relay.publish(QueueHint(queue))
+            self._arrived(queue)
         return True

@@ -123,9 +123,9 @@ class Subscriptions:
             return
         self._by_key.pop(subscription.key, None)
         self._peer.gate.router.discard(subscription)
-        if subscription.unacknowledged is not None:
-            self.unacknowledged -= len(subscription.unacknowledged)
         subscription.end()
+        if subscription.unacknowledged is not None:
+            self.acknowledged(len(subscription.unacknowledged))
 
     def end_all(self) -> None:
         """End all of them."""
@@ -139,6 +139,15 @@ class Subscriptions:
     def named(self, name: str) -> Sequence[Subscription]:
         """Those to a destination, by the name that the client wrote."""
         return [subscription for subscription in self._by_key.values() if subscription.name == name]
+
+    def acknowledged(self, number: int) -> None:
+        """So many messages wait for an ACK no more. Consumers are told if that makes room for others."""
+        was_full = self.unacknowledged >= self._peer.gate.settings.unacknowledged
+        self.unacknowledged -= number
+        if was_full and number:
+            for subscription in self._by_key.values():
+                if subscription.consuming is not None:
+                    subscription.consuming.credit_rose()
 
     def owe_ack(self) -> None:
         """One more message waits for an ACK."""

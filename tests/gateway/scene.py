@@ -15,7 +15,8 @@ from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
 from stompgate.gateway.gate import Gate, GateSettings
 from stompgate.gateway.peer import Peer
-from stompgate.gateway.queueing import QueueDesk, QueueLimits
+from stompgate.gateway.queue_intake import QueueLimits
+from stompgate.gateway.queueing import QueueDesk
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.model.causes import Cause
 from stompgate.model.messages import Draft
@@ -126,6 +127,8 @@ class Scene:
             "first_frame_s": 60.0,
             "heart_beat_grace_factor": 3.0,
             "heart_beat_grace_floor_s": 0.0,
+            "unacknowledged": 10,
+            "prefetch": 3,
             **settings,
         }
         self.clock = FakeClock()
@@ -159,10 +162,8 @@ class Scene:
                 names_server=True,
                 before_connect_bytes=8192,
                 subscriptions=128,
-                unacknowledged=10,
                 transactions=TransactionLimits(open=2, frames=3, size_bytes=100),
                 bare_names_are_queues=False,
-                prefetch=3,
                 content_chars=5000,
                 closing_grace_s=2.0,
                 **narrow,

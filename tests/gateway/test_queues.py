@@ -12,11 +12,12 @@ from tests.daemon_process import Daemon, launcher
 from tests.wire_client import WireClient, connected
 
 
-@pytest.fixture(scope="module")
-def queue_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+@pytest.fixture(scope="module", params=["memory", "store"])
+def queue_daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose queues are soon full."""
     with launcher(tmp_path_factory.mktemp("queues")) as launch:
-        yield launch({"queues": {"limit_messages": 20, "prefetch": 5, "look_every_s": 0.2, "bare_names": True}})
+        limits = {"limit_messages": 20, "prefetch": 5, "look_every_s": 0.2}
+        yield launch({"queues": {"keep": request.param, "bare_names": True, **limits}})
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from stompgate.chat.rooms import RoomLimits, Rooms
 from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
 from stompgate.gateway.gate import Gate, GateSettings
-from stompgate.gateway.queueing import QueueDesk, QueueLimits
+from stompgate.gateway.queue_intake import QueueLimits
+from stompgate.gateway.queueing import QueueDesk
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.queues.memory import MemoryQueues
 from stompgate.sessions.memory import MemorySessions
