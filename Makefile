@@ -68,7 +68,7 @@ lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and re
 	@npm install --prefix tests/node --package-lock-only --omit-lockfile-registry-resolved --no-fund --no-audit --silent
 
 clean: ## remove everything that was made here, but not var/ with the data
-	@rm -rf $(VENV) tests/node/node_modules tests/services/java/jars build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/node/node_modules tests/services/java/jars tests/spring/target build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find stompgate tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Sets up what is needed beside Python. `set-up.sh services`: MariaDB, Redis and Kafka; without an argument also what else the
-# tests need: Chromium, strace, nginx, Node.js with packages. What cannot be installed is named in one line each and left out; the
-# tests that need it then say so, and fail where CI is set. No service of the system's is started or enabled.
+# tests need: Chromium, strace, nginx, STOMP for Perl and Ruby, Node.js with packages, a Spring application. What cannot be
+# installed is named in one line each and left out; the tests that need it then say so, and fail where CI is set. No service of
+# the system's is started or enabled.
 set -u
 cd "$(dirname "$0")" || exit 1
 
@@ -71,6 +72,26 @@ if ! has mariadbd || ! has redis-server || ! command -v java >/dev/null; then
 fi
 [ "${1:-}" != services ] || exit 0
 
+spring() { # the Spring application, built by Maven; marked as done by the checksum of its sources
+	ready="spring/target/.ready-$(cat spring/pom.xml spring/src/main/java/stompgate/spring/*.java | cksum | cut -d ' ' -f 1)"
+	[ ! -e "$ready" ] || return 0
+	if ! command -v javac >/dev/null || ! command -v mvn >/dev/null; then
+		debian maven openjdk-17-jdk-headless || debian maven default-jdk-headless
+	fi
+	if ! command -v javac >/dev/null || ! command -v mvn >/dev/null; then
+		missing "a JDK and Maven, for tests/spring: need root and apt-get, or javac and mvn in PATH"
+		return 1
+	fi
+	echo "building tests/spring" >&2
+	rm -rf spring/target
+	if mvn --batch-mode --quiet -Dstyle.color=never --file spring/pom.xml package >&2; then
+		touch "$ready"
+	else
+		missing "tests/spring: Maven failed"
+	fi
+}
+
+spring
 has chromium || debian chromium || missing "Chromium: needs root and apt-get, or chromium in PATH"
 has strace || debian strace || missing "strace: needs root and apt-get, or strace in PATH"
 has nginx || debian_server nginx nginx-light || missing "nginx: needs root and apt-get, or nginx in PATH"
@@ -78,11 +99,14 @@ if ! has node || ! has npm; then
 	debian nodejs npm || missing "Node.js and npm: need root and apt-get, or node and npm in PATH"
 fi
 
+perl -MNet::Stomp -e 1 2>/dev/null || debian libnet-stomp-perl || missing "Net::Stomp: needs root and apt-get, or Perl with that module"
+ruby -r stomp -e 1 2>/dev/null || debian ruby-stomp || missing "ruby-stomp: needs root and apt-get, or Ruby with the gem stomp"
+
 cd node || exit 1
 ready="node_modules/.ready-$(cksum <package-lock.json | cut -d ' ' -f 1)"
 if has npm && [ ! -e "$ready" ]; then
 	echo "installing tests/node/package-lock.json" >&2
-	if npm ci --no-fund --no-audit --loglevel=error >/dev/null; then
+	if npm ci --omit=optional --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null; then
 		touch "$ready"
 	else
 		missing "npm packages of tests/node: npm ci failed"

@@ -61,7 +61,6 @@ BAD = [
     Bad("a subscription id twice", (subscribe("/topic/a"), subscribe("/topic/b")), Cause.DUPLICATE_SUBSCRIPTION),
     Bad("a subscription id twice, for a room", (subscribe("/topic/a"), subscribe(f"/sub/chat/room/{ROOM}")), Cause.DUPLICATE_SUBSCRIPTION),  # noqa: E501
     Bad("an unknown mode to acknowledge", (subscribe("/topic/x", ack="never"),), Cause.BAD_HEADER),
-    Bad("client-individual in 1.0", (subscribe("/topic/x", ack="client-individual"),), Cause.BAD_HEADER, "1.0"),
     Bad("ACK of a message that never came", (subscribe("/topic/x", ack="client"), frame("ACK", id=f"{uuid.UUID(int=1)}@x")), Cause.UNKNOWN_ACK),  # noqa: E501
     Bad("ACK where none is due", (subscribe("/topic/x"), frame("ACK", id=f"{uuid.UUID(int=1)}@x")), Cause.UNKNOWN_ACK),
     Bad("no destination of ours", (frame("SEND", "x", destination="/nowhere"),), Cause.BAD_DESTINATION),

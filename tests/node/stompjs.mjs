@@ -1,17 +1,17 @@
-// @stomp/stompjs by remote control: each line on standard input is a call `{id, name, args}`, each line on standard output an
-// answer `{id, result}` or `{id, error}`, or an event `{event, …}`. Ends when standard input does.
+// @stomp/stompjs by remote control, over WebSocket, and over TCP by @stomp/tcp-wrapper. It connects again by itself; what it
+// was subscribed to is subscribed again by its user, as its manual says.
 
-import { createInterface } from 'node:readline';
 import { Client, ReconnectionTimeMode } from '@stomp/stompjs';
+import { TCPWrapper } from '@stomp/tcp-wrapper';
 import { WebSocket } from 'ws';
+import { say, serve } from './remote.mjs';
 
 /** @type {Client} */
 let client;
 let receipts = 0;
+let last;
 /** What to subscribe to whenever a connection is there, with the position of the last message where there is one. */
 const followed = new Map();
-
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 /** Let `act` send a frame with this receipt header; resolves with the RECEIPT's headers. */
 function receipted(act) {
@@ -22,37 +22,42 @@ function receipted(act) {
   });
 }
 
-/** Subscribe to a room, from where the last message was. The position is noted before anything is done with a message. */
+/** Subscribe, to a room from where the last message was. The position is noted before anything is done with a message. */
 async function follow(destination) {
-  const room = followed.get(destination);
-  const since = room.position ? { since: room.position } : {};
-  const headers = await receipted((receipt) =>
+  const place = followed.get(destination);
+  const since = place.position ? { since: place.position } : {};
+  const answer = await receipted((receipt) =>
     client.subscribe(
       destination,
       (message) => {
-        room.position = message.headers.position;
+        place.position = message.headers.position;
+        last = message;
         say({ event: 'message', headers: message.headers, body: message.body, binary: message.isBinaryBody });
-        if (room.acknowledges) message.ack();
+        if (place.acknowledges) message.ack();
       },
-      { ...since, ack: room.acknowledges ? 'client-individual' : 'auto', receipt },
+      { ...place.headers, ...since, receipt },
     ),
   );
-  say({ event: 'followed', headers });
-  return headers;
+  say({ event: 'followed', headers: answer });
+  return answer;
 }
 
-const calls = {
-  /** @param {object} options of stompjs, and `user` */
-  activate({ user, ...options }) {
+function socketTo(url) {
+  const { protocol, hostname, port } = new URL(url);
+  return protocol === 'tcp:' ? new TCPWrapper(hostname, Number(port)) : new WebSocket(url, ['v12.stomp', 'v11.stomp', 'v10.stomp']);
+}
+
+await serve({
+  /** @param {object} options of stompjs, and `url` and `user` */
+  connect({ url, user, ...options }) {
     client = new Client({
-      webSocketFactory: () => new WebSocket(options.brokerURL, ['v12.stomp', 'v11.stomp', 'v10.stomp']),
+      webSocketFactory: () => socketTo(url),
       connectHeaders: { sender: user },
       reconnectDelay: 200,
       maxReconnectDelay: 1000,
       reconnectTimeMode: ReconnectionTimeMode.EXPONENTIAL,
       connectionTimeout: 10_000,
       ...options,
-      brokerURL: undefined,
       debug: (words) => {
         if (words === '>>> PING') say({ event: 'beat-sent' });
       },
@@ -67,27 +72,22 @@ const calls = {
     });
     client.activate();
   },
-  follow({ destination, acknowledges = false }) {
-    followed.set(destination, { position: '', acknowledges });
+  subscribe({ destination, acknowledges = false, headers = {} }) {
+    const ack = acknowledges ? 'client-individual' : 'auto';
+    followed.set(destination, { position: '', acknowledges, headers: { ack, ...headers } });
     return follow(destination);
   },
-  publish({ headers, ...message }) {
-    return receipted((receipt) => client.publish({ ...message, headers: { ...headers, receipt } }));
+  send({ destination, headers, body }) {
+    return receipted((receipt) => client.publish({ destination, body, headers: { ...headers, receipt } }));
+  },
+  ack() {
+    last.ack();
   },
   /** End the connection without a word. */
   cut() {
     client.webSocket.terminate();
   },
-  deactivate() {
+  leave() {
     return client.deactivate();
   },
-};
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const { id, name, args } = JSON.parse(line);
-  Promise.resolve(calls[name](args)).then(
-    (result) => say({ id, result: result ?? null }),
-    (error) => say({ id, error: String(error) }),
-  );
-}
-process.exit(0);
+});
