@@ -218,6 +218,29 @@ TABLE: Final = (
         "begun",
     ),
     _counter("catch_ups_total", "Times that a subscription fell behind and caught up.", lambda s: s.gate.recovery.catch_ups),
+    # Queues
+    _counter("queue_messages_put_total", "Messages put into queues.", lambda s: s.gate.queues.put),
+    _gauge(
+        "queue_on_the_way_messages",
+        "Messages for queues that wait for their turn to be put.",
+        lambda s: s.gate.queues.waiting_messages,
+    ),
+    _counter("queue_messages_given_total", "Messages of queues given to consumers here.", lambda s: s.gate.queues.given),
+    _counter(
+        "queue_messages_redelivered_total",
+        "Of these, messages that were claimed before, and may have been given before.",
+        lambda s: s.gate.queues.redelivered,
+    ),
+    _counter(
+        "queue_messages_consumed_total",
+        "Messages of queues that consumers here have acknowledged, and that are gone.",
+        lambda s: s.gate.queues.consumed,
+    ),
+    _counter(
+        "queue_messages_returned_total",
+        "Messages of queues that consumers here refused or left behind, and that wait again.",
+        lambda s: s.gate.queues.returned,
+    ),
     # The process
     _gauge("event_loop_lag_seconds", "How late the event loop was at the last tick.", lambda s: s.loop.lag_s),
     _histogram("event_loop_tick_lag_seconds", "How late the event loop was, tick by tick.", lambda s: s.loop.lags_s),
