@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from .kafka_options import KafkaOptions
 
@@ -63,7 +63,7 @@ class Access:
             max_batch_size=self.options.batch_limit_bytes,
             max_request_size=self.options.record_limit_bytes,
         )
-        _pace(producer.client)
+        _tame(producer.client)
         return producer
 
     def consumer(self, group: str, *, topic: str | None = None) -> AIOKafkaConsumer:
@@ -80,7 +80,7 @@ class Access:
             session_timeout_ms=round(self.options.member_timeout_s * 1000),
             heartbeat_interval_ms=round(self.options.member_timeout_s * 1000 / 4),
         )
-        _pace(consumer._client)
+        _tame(consumer._client)
         return consumer
 
     def admin(self) -> AIOKafkaAdminClient:
@@ -219,8 +219,12 @@ async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
             _look_at(task)
 
 
-def _pace(client: Any) -> None:
-    """Put a pause between a client's requests for metadata."""
+def _tame(client: Any) -> None:
+    """Put a pause between a client's requests for metadata, and let a reset socket be what its tasks expect of one.
+
+    uvloop raises RuntimeError where a socket was reset and nobody has read from it since; the task that meets it would end.
+    """
+    send: Callable[..., Awaitable[Any]] = client.send
     update: Callable[..., Awaitable[bool]] = client._metadata_update
     last_s = -METADATA_PAUSE_S
 
@@ -231,9 +235,19 @@ def _pace(client: Any) -> None:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         last_s = loop.time()
-        return await update(*arguments)
+        try:
+            return await update(*arguments)
+        except RuntimeError:
+            return False
+
+    async def sent(*arguments: Any, **options: Any) -> Any:
+        try:
+            return await send(*arguments, **options)
+        except RuntimeError as error:
+            raise KafkaConnectionError(str(error)) from error
 
     client._metadata_update = paced
+    client.send = sent
 
 
 class _Commits:
