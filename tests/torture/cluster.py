@@ -160,7 +160,7 @@ class Member:
 
 def _is_forgiven(event: dict[str, Any]) -> bool:
     """What is no mistake: a refusal to start; what the interpreter says of a socket that was open at the very end; an answer
-    that Kafka's driver waits for no more, on a connection that was reset.
+    that Kafka's driver waits for no more, on a connection that was reset, or such a connection that it has forgotten to close.
     """
     match event["event"]:
         case "raw":
@@ -170,7 +170,8 @@ def _is_forgiven(event: dict[str, Any]) -> bool:
                 or "loop.close()" in event["text"]
             )
         case str(name):
-            return name.startswith("Future exception was never retrieved") and "aiokafka/conn.py" in event.get("exception", "")
+            is_of_the_driver = "aiokafka/conn.py" in event.get("exception", "") or "AIOKafkaConnection" in name
+            return is_of_the_driver and name.startswith(("Future exception was never retrieved", "Unclosed"))
     return False
 
 
