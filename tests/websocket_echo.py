@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,14 @@ _HEAD_S = 10.0
 
 
 class Echo:
-    """What is said on one connection, said again."""
+    """What is said on one connection, said again. ``told``: who hears of its end."""
 
-    __slots__ = ("_link", "_pieces")
+    __slots__ = ("_link", "_pieces", "told")
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._pieces: list[bytes] = []
+        self.told: Callable[[Cause], None] = lambda cause: None
         link.admit()
 
     def receive_bytes(self, data: bytes) -> None:
@@ -50,8 +52,12 @@ class Echo:
 
     def message_ended(self, *, is_text: bool) -> None:
         """That was the last one."""
-        self._link.outbox.offer(self._link.framing.wrap(b"".join(self._pieces), is_text=is_text))
+        self._link.outbox.offer(self._link.framing.wrap(self.answer(b"".join(self._pieces)), is_text=is_text))
         self._pieces.clear()
+
+    def answer(self, message: bytes) -> bytes:
+        """The answer to one message."""
+        return message
 
     def fail(self, error: BaseException) -> None:
         """The stream is broken or not read."""
@@ -67,6 +73,7 @@ class Echo:
 
     def lost(self, cause: Cause) -> None:
         """The connection is gone."""
+        self.told(cause)
 
 
 @dataclass(slots=True)

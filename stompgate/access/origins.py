@@ -44,6 +44,11 @@ class AllowedOrigins:
         """
         if self.every:
             return True
+    @property
+    def admits_same(self) -> bool:
+        """Whether the server's own pages are among them."""
+        return self.every or self._same
+
         parsed = parse_origin(origin)
         if parsed is None:
             return False

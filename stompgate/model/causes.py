@@ -51,6 +51,7 @@ class Cause(Enum):
     DUPLICATE_TRANSACTION = CauseFacts("duplicate-transaction", "This transaction is open already.", 1002, 409, False)
     WRONG_PORT = CauseFacts("wrong-port", "This port takes something else.", 1002, 400, False)
     BROKEN_WEBSOCKET = CauseFacts("broken-websocket", "The WebSocket stream is not valid.", 1002, 400, False)
+    BROKEN_SOCKJS = CauseFacts("broken-sockjs", "This is not what a SockJS client sends.", 1007, 400, False)
     NOT_UTF8 = CauseFacts("not-utf8", "Text must be UTF-8.", 1007, 400, False)
 
     # What the application refuses.
@@ -94,6 +95,7 @@ class Cause(Enum):
     # HTTP alone.
     BAD_REQUEST = CauseFacts("bad-request", "The request is not what this path takes.", 1008, 400, False)
     NOT_FOUND = CauseFacts("not-found", "There is nothing at this path.", 1008, 404, False)
+    NO_SUCH_SESSION = CauseFacts("no-such-session", "This server has no such SockJS session.", 1008, 404, False)
     METHOD_NOT_ALLOWED = CauseFacts("method-not-allowed", "This path does not take this method.", 1008, 405, False)
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import unquote
 
 import orjson
 from websockets.datastructures import Headers
@@ -14,31 +15,56 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from stompgate.access.origins import AllowedOrigins
+from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause, Refusal
 from stompgate.stomp.versions import choose_subprotocol
 
 from .deflate import Deflate, Inflater
 
+if TYPE_CHECKING:
+    from .websocket import Receiver
+
 _VERSION: Final = "13"
+
+
+Attach = Callable[[Link], "Receiver"]
+
+
+class Entrance(Protocol):
+    """Who takes WebSockets at paths of its own."""
+
+    def entrance(self, path: str) -> Attach | None:
+        """Who takes a WebSocket that is opened at this path; None if nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """The answer to an upgrade request. Without ``refused`` the connection speaks WebSocket from here on; else it is closed.
-    ``inflater`` is set where compression was agreed."""
+    ``inflater`` is set where compression was agreed, ``attach`` where the path has a receiver of its own."""
 
     answer: bytes
     refused: Cause | None = None
     inflater: Inflater | None = None
+    attach: Attach | None = None
 
 
 class Doorman:
-    """Says who may open a WebSocket: on which paths, and from pages of which origins; and whether it is compressed."""
+    """Says who may open a WebSocket: on which paths, and from pages of which origins; and whether it is compressed.
 
-    def __init__(self, paths: Sequence[str], origins: AllowedOrigins, deflate: Deflate | None = None) -> None:
+    What is opened at ``paths`` is the gateway's. ``entrances`` have paths of their own.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        origins: AllowedOrigins,
+        deflate: Deflate | None = None,
+        entrances: Sequence[Entrance] = (),
+    ) -> None:
         self._paths = frozenset(paths)
         self._origins = origins
         self._deflate = deflate
+        self._entrances = entrances
 
     def answer(self, head: bytes) -> Handshake:
         """Answer the complete head of an upgrade request."""
@@ -49,7 +75,7 @@ class Doorman:
             return _refusal(Refusal(Cause.BAD_REQUEST, "The head is not valid HTTP."))
         request = events[0]
         try:
-            self._check(request)
+            attach = self._check(request)
         except Refusal as refusal:
             return _refusal(refusal)
         if self._deflate is not None and (self._deflate.serves_strangers or "Origin" not in request.headers):
@@ -59,15 +85,22 @@ class Doorman:
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return Handshake(_as_problem(response, request.headers).serialize(), Cause.BAD_REQUEST)
         inflater = next((found for found in protocol.extensions if isinstance(found, Inflater)), None)
-        return Handshake(response.serialize(), inflater=inflater)
+        return Handshake(response.serialize(), inflater=inflater, attach=attach)
 
-    def _check(self, request: Request) -> None:
-        if request.path.partition("?")[0] not in self._paths:
+    def _check(self, request: Request) -> Attach | None:
+        path = request.path.partition("?")[0]
+        attach = None if path in self._paths else self._entrance(path)
+        if attach is None and path not in self._paths:
             raise Refusal(Cause.NOT_FOUND, f"WebSockets are served at {', '.join(sorted(self._paths))}.")
         origins = request.headers.get_all("Origin")
         host = ",".join(request.headers.get_all("Host"))
         if len(origins) > 1 or (origins and not self._origins.admit(origins[0], host)):
             raise Refusal(Cause.ORIGIN_REFUSED)
+        return attach
+
+    def _entrance(self, path: str) -> Attach | None:
+        text = unquote(path, errors="replace")
+        return next((attach for entrance in self._entrances if (attach := entrance.entrance(text)) is not None), None)
 
 
 def _refusal(refusal: Refusal) -> Handshake:

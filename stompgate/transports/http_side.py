@@ -28,6 +28,34 @@ _STOP_S: Final = 5.0
 _ABORT_S: Final = 1.0
 
 
+DEPARTURE: Final = "departure"
+"""The key in a scope's ``state`` of its connection's ``Departure``."""
+
+
+class Departure:
+    """Tells the application that a connection is lost, without a task that waits for it. ``listener``: whom to tell."""
+
+    __slots__ = ("listener",)
+
+    def __init__(self) -> None:
+        self.listener: Callable[[], None] | None = None
+
+    def happened(self) -> None:
+        """The connection is lost."""
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            listener()
+
+
+class Http10(H11Protocol):
+    """Uvicorn's protocol for HTTP/1.0, telling of its loss."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        super().connection_lost(exc)
+        self.app_state[DEPARTURE].happened()
+
+
 class HeadLimited(HttpToolsProtocol):
     """Uvicorn's protocol, refusing a head that does not end. The first one was measured at the door."""
 
@@ -46,6 +74,11 @@ class HeadLimited(HttpToolsProtocol):
         """Its head is complete."""
         self._in_head = False
         super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        super().connection_lost(exc)
+        self.app_state[DEPARTURE].happened()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
@@ -95,8 +128,8 @@ class HttpSide:
     def protocol_for(self, head: bytes) -> asyncio.Protocol:
         """A protocol for a connection that begins with this head. HTTP/1.0 needs the one that sends it no chunks."""
         if head.partition(b"\r\n")[0].endswith(b"HTTP/1.0"):
-            return H11Protocol(config=self._config, server_state=self._state, app_state={})
-        protocol = HeadLimited(config=self._config, server_state=self._state, app_state={})
+            return Http10(config=self._config, server_state=self._state, app_state={DEPARTURE: Departure()})
+        protocol = HeadLimited(config=self._config, server_state=self._state, app_state={DEPARTURE: Departure()})
         protocol.head_limit_bytes = self._head_limit_bytes
         return protocol
 

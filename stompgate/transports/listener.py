@@ -84,6 +84,13 @@ class House:
         """Whether one connection more would be too many."""
         return self.waiting + self.http.connected + self.gateway.connected >= self.limits.connections
 
+    def objection(self) -> Cause | None:
+        """Why nobody may come in who needs no connection of their own, and counted as refused; None if they may."""
+        cause = Cause.SERVER_STOPPING if self.is_closing else Cause.TOO_MANY_CONNECTIONS if self.is_full else None
+        if cause is not None:
+            self.refused[cause] += 1
+        return cause
+
 
 class Doorkeeper(asyncio.Protocol):
     """One connection until it is known what it is."""
@@ -144,7 +151,8 @@ class Doorkeeper(asyncio.Protocol):
             self._end(handshake.answer, handshake.refused)
             return
         transport.write(handshake.answer)
-        link = WebSocketLink(transport, house.flusher, house.websocket_limits, house.gateway.attach, handshake.inflater)
+        attach = handshake.attach or house.gateway.attach
+        link = WebSocketLink(transport, house.flusher, house.websocket_limits, attach, handshake.inflater)
         transport.set_protocol(link)
         if len(received) > head_bytes:
             link.data_received(received[head_bytes:])
@@ -169,7 +177,9 @@ class Doorkeeper(asyncio.Protocol):
 
 
 def asks_for_websocket(head: bytes) -> bool:
-    """Whether the head of a request has an Upgrade to WebSocket, in whatever header lines (RFC 9110 section 7.8)."""
+    """Whether the head of a GET has an Upgrade to WebSocket, in whatever header lines (RFC 9110 section 7.8)."""
+    if not head.startswith(b"GET "):
+        return False  # an upgrade that cannot be is passed over, and the path says what it takes instead
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
