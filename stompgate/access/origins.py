@@ -29,13 +29,18 @@ def parse_origin(text: str) -> Origin | None:
 class AllowedOrigins:
     """An allow-list of origins. ``same-origin`` in it admits the server's own pages, by the host that a request names."""
 
-    __slots__ = ("_listed", "_same", "every")
+    __slots__ = ("_listed", "_same", "every", "texts")
 
     def __init__(self, origins: Iterable[str]) -> None:
-        listed = tuple(origins)
+        listed = self.texts = tuple(origins)
         self.every = EVERY_ORIGIN in listed
         self._same = SAME_ORIGIN in listed
         self._listed = frozenset(origin for text in listed if (origin := parse_origin(text)) is not None)
+
+    @property
+    def admits_same(self) -> bool:
+        """Whether the server's own pages are among them."""
+        return self.every or self._same
 
     def admit(self, origin: str, host: str = "") -> bool:
         """Return whether a page of ``origin`` (the header's value) may call. ``host``: the request's Host header, if any.
@@ -44,11 +49,6 @@ class AllowedOrigins:
         """
         if self.every:
             return True
-    @property
-    def admits_same(self) -> bool:
-        """Whether the server's own pages are among them."""
-        return self.every or self._same
-
         parsed = parse_origin(origin)
         if parsed is None:
             return False
