@@ -1,7 +1,7 @@
 """The settings of a start: profile, file, environment and command line, one laid over the other, and every mistake named.
 
-Later wins: the models' defaults, the profile's file, the settings file, ``STOMPGATE_…`` variables, options. This module
-must never print or raise a secret: a wrong value is quoted only where its key can hold none.
+Later wins: the models' defaults, the profile's file, the settings file, credentials, ``STOMPGATE_…`` variables, options. This
+module must never print or raise a secret: a wrong value is quoted only where its key can hold none.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .settings import SECRET_KEYS, Settings
 __all__ = ["CONFIG_VARIABLE", "KeyPath", "Settings", "SettingsError", "load", "shipped_config"]
 
 CONFIG_VARIABLE = "STOMPGATE_CONFIG"
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 PREFIX = "STOMPGATE_"
 FILE_SUFFIX = "_file"
 FILE_LIMIT_BYTES = 1048576
@@ -83,6 +84,13 @@ class EnvironmentLayer(Layer):
         return f"environment variable {PREFIX}{'__'.join(path).upper()}"
 
 
+class CredentialLayer(Layer):
+    """Files that systemd or another supervisor hands over, each named after the secret in it (systemd.exec(5))."""
+
+    def name_of(self, path: KeyPath) -> str:
+        return f"credential {path[0].removesuffix(FILE_SUFFIX)}"
+
+
 class OptionLayer(Layer):
     """Options of the command line."""
 
@@ -107,7 +115,11 @@ def load(*, file: Path | None, environment: Mapping[str, str], options: Mapping[
         for name, text in environment.items()
         if name.startswith(PREFIX) and name != CONFIG_VARIABLE
     }
-    layers: list[Layer] = [OptionLayer(_tree(options)), EnvironmentLayer(_tree(variables))]
+    layers: list[Layer] = [
+        OptionLayer(_tree(options)),
+        EnvironmentLayer(_tree(variables)),
+        CredentialLayer(_credentials(environment.get(CREDENTIALS_VARIABLE, ""))),
+    ]
     if file is not None:
         layers.append(FileLayer(_read_toml(file, mistakes), file))
     profile = _first(layers, "profile", "standard")
@@ -224,6 +236,14 @@ def _take_secrets_from_files(layer: Layer) -> Iterator[str]:
             layer.values[key] = _read(Path(named)).partition("\n")[0].strip()
         except (OSError, UnicodeDecodeError, TypeError, ValueError):
             yield f"{name}: expected the name of a file that can be read, with the value of {key} in it"
+
+
+def _credentials(folder: str) -> Tree:
+    """The secrets that lie in the folder, as keys that name their files."""
+    if not folder:
+        return {}
+    files = {key: Path(folder) / key for key in SECRET_KEYS}
+    return {key + FILE_SUFFIX: str(file) for key, file in files.items() if file.is_file()}
 
 
 def _unknown_backends(merged: Tree, layers: Sequence[Layer]) -> Iterator[str]:

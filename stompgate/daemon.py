@@ -1,16 +1,16 @@
-"""The life of a server: start, serve, stop. SIGTERM and SIGINT end it cleanly, whatever it waits for; a second one at once."""
+"""The life of a server: start, serve, stop. SIGTERM and SIGINT end it cleanly, whatever it waits for; a second one at once.
+SIGHUP has it read its settings again. A supervisor, where there is one, is told of each of these."""
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
-import resource
 import signal
-import ssl
 import sys
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import click
@@ -18,18 +18,16 @@ import structlog
 import uvloop
 
 from stompgate import __version__
-from stompgate.ports.part import SetupError
 from stompgate.ports.sessions import Sessions
-from stompgate.transports.listener import Listener
 
 from . import logs
-from .settings import Listen, Settings
+from .listening import Port, connection_limit, ports
+from .notify import Supervisor, supervisor
+from .reloading import Reloading
+from .settings import Settings
 from .stopping import limit_s, stop
 from .system_clock import SystemClock
 from .wiring import Server, wire
-
-_RESERVED_FILES = 64
-"""File descriptors kept for everything but connections: the store, the log, refusals."""
 
 _SWITCH_S = 0.0005
 """How long the event loop may keep the store's threads from running. The default, 5 ms, is paid at each of their steps."""
@@ -40,89 +38,73 @@ _DATE_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
-    """Where to listen. Without ``tls`` in clear text."""
+def run(settings: Settings, read_again: Callable[[], Settings]) -> int:
+    """Serve until a signal ends it. Returns the exit code. Raises ``SetupError`` if the server cannot start.
 
-    host: str
-    number: int
-    tls: ssl.SSLContext | None
-
-    def address(self, listener: Listener) -> str:
-        """How a client on this machine calls it, once it is open."""
-        host = f"[{self.host}]" if ":" in self.host else self.host or "localhost"
-        return f"{host}:{listener.addresses[0][1]}"
-
-
-def run(settings: Settings) -> int:
-    """Serve until a signal ends it. Returns the exit code. Raises ``SetupError`` if the server cannot start."""
+    ``read_again`` is how SIGHUP gets the settings anew; it may raise ``SettingsError``.
+    """
+    faulthandler.enable()  # a watchdog ends a process by SIGABRT: where it stood is worth some lines
     logs.configure(settings.log)
     sys.setswitchinterval(_SWITCH_S)
     connections = connection_limit(settings.listen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, connections))
+        return runner.run(_serve(settings, read_again, connections))
 
 
-def connection_limit(listen: Listen) -> int:
-    """How many connections there may be: the setting, within what the open files of this process allow."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    possible = hard - _RESERVED_FILES
-    return min(listen.max_connections, possible) if listen.max_connections else possible
-
-
-def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:
-    """The TLS of a port, None for clear text. Raises ``SetupError`` for files that cannot be used."""
-    if not certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise SetupError(f"the TLS certificate {certificate} and its key cannot be used: {error}") from error
-    return context
-
-
-def ports(settings: Settings) -> Sequence[Port]:
-    """The ports to listen on, the one for everything first. Raises ``SetupError``."""
-    listen, tcp = settings.listen, settings.tcp
-    first = Port(listen.host, listen.port, tls_context(listen.tls_certificate, listen.tls_key))
-    if tcp.port < 0:
-        return [first]
-    tls = tls_context(tcp.tls_certificate, tcp.tls_key) if tcp.tls_certificate else first.tls
-    return [first, Port(tcp.host or listen.host, tcp.port, None if tcp.clear_text else tls)]
-
-
-async def _serve(settings: Settings, connections: int) -> int:
+async def _serve(settings: Settings, read_again: Callable[[], Settings], connections: int) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
+    reloading: Reloading
+    told = supervisor()
+    told.watch(loop)
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, _asked_to_stop, asked, limit_s(settings))
+        loop.add_signal_handler(name, _asked_to_stop, asked, lambda: limit_s(reloading.settings))
     opened = ports(settings)
     clock = SystemClock(loop)
     server = wire(settings, clock, loop, connections=connections, fatal=_fail)
+    reloading = Reloading(settings, read_again, server, opened)
+    loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP came before the server was ready: nothing to read again yet")
     if await _unless(asked, server.container.open()):
         try:
-            await _live(server, settings, opened, asked)
+            await _live(server, reloading, opened, asked, told)
         finally:
             await server.container.close()
     _log.info("stopped")
+    told.leave()
     return 0
 
 
-async def _live(server: Server, settings: Settings, opened: Sequence[Port], asked: asyncio.Event) -> None:
+async def _live(server: Server, reloading: Reloading, opened: Sequence[Port], asked: asyncio.Event, told: Supervisor) -> None:
     """What a server does while its parts are open."""
     if not await _unless(asked, server.chat.lease.take()):
         await server.chat.lease.close()  # it may just have been granted
         return
     dates = asyncio.create_task(_keep_dates(server), name="dates")
+    loop = asyncio.get_running_loop()
     try:
         await _start(server, opened)
+        told.ready(_status(server))
+        loop.add_signal_handler(signal.SIGHUP, _reload, server, reloading, told)
         await asked.wait()
-        _log.info("stopping", connections=server.gate.connected, at_most_s=limit_s(settings))
+        at_most_s = limit_s(reloading.settings)
+        told.stopping(f"sending {server.gate.connected} connections elsewhere, {at_most_s:g} s at most")
+        _log.info("stopping", connections=server.gate.connected, at_most_s=at_most_s)
     finally:
-        await stop(server, settings)
+        loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP came while the server stops: nothing is read again")
+        await stop(server, reloading.settings)
         dates.cancel()
+
+
+def _reload(server: Server, reloading: Reloading, told: Supervisor) -> None:
+    told.reloading()
+    reloading.again()
+    told.ready(_status(server))
+
+
+def _status(server: Server) -> str:
+    """One line for whoever asks the supervisor."""
+    addresses = sorted({address[1] for listener in server.listeners for address in listener.addresses})
+    return f"serving as {server.gate.settings.server_id} on port {', '.join(map(str, addresses))}"
 
 
 async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -141,12 +123,13 @@ async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool
     return True
 
 
-def _asked_to_stop(asked: asyncio.Event, limit_s: float) -> None:
+def _asked_to_stop(asked: asyncio.Event, limit_s: Callable[[], float]) -> None:
     if asked.is_set():
         _log.warning("stopped at once, by a second signal")
         os._exit(_FAILED)
     asked.set()
-    asyncio.get_running_loop().call_later(limit_s, _overdue, limit_s)
+    within_s = limit_s()
+    asyncio.get_running_loop().call_later(within_s, _overdue, within_s)
 
 
 def _overdue(limit_s: float) -> NoReturn:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Literal
 
 from stompgate import __version__
+from stompgate.access.origins import AllowedOrigins
 from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import FeedLimits
 from stompgate.chat.intake import IntakeLimits
@@ -15,14 +17,17 @@ from stompgate.gateway.drain import DrainSettings
 from stompgate.gateway.gate import GateSettings
 from stompgate.gateway.queue_intake import QueueLimits
 from stompgate.http import parts as http
+from stompgate.stomp.frames import HEARTBEAT
 from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits
 from stompgate.transports.deflate import Deflate, DeflateLimits
 from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
+from stompgate.transports.sockjs_mount import SockJsOptions
+from stompgate.transports.sockjs_session import SockJsLimits
 from stompgate.transports.websocket import WebSocketLimits
 
-from .settings import EVERYONE, Chat, Connections, Drain, Listen, Retention, Settings, WebSocket
+from .settings import EVERYONE, Chat, Connections, Drain, Http, Listen, Retention, Settings, WebSocket
 
 _SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis"}
 
@@ -111,13 +116,19 @@ def queue_limits(settings: Settings) -> QueueLimits:
     )
 
 
-def http_settings(settings: Settings) -> http.HttpSettings:
+def operators(settings: Http) -> http.Networks | Literal["*"]:
+    """For ``http``: whose hosts are operators'."""
+    if EVERYONE in settings.operators:
+        return http.EVERYONE
+    return tuple(ip_network(network) for network in settings.operators)
+
+
+def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSettings:
     """For ``http``."""
-    operators = settings.http.operators
     return http.HttpSettings(
-        operators=http.EVERYONE if EVERYONE in operators else tuple(ip_network(network) for network in operators),
+        operators=operators(settings.http),
         history_needs_user=settings.http.history_needs_user,
-        allowed_origins=settings.listen.allowed_origins,
+        allowed_origins=origins,
         body_limit_bytes=settings.http.body_limit_bytes,
     )
 
@@ -148,6 +159,34 @@ def deflate(websocket: WebSocket) -> Deflate | None:
             stranger_bytes=websocket.compression_stranger_limit_bytes,
         )
     )
+
+
+def sockjs_options(settings: Settings) -> Sequence[SockJsOptions]:
+    """For ``transports.sockjs_mount``: one mount, or none. In the place of a message that is no text goes a heart-beat."""
+    sockjs, connections = settings.sockjs, settings.connections
+    if not sockjs.enabled:
+        return ()
+    limits = SockJsLimits(
+        heart_beat_s=sockjs.heart_beat_s,
+        disconnect_delay_s=sockjs.disconnect_delay_s,
+        response_bytes=sockjs.response_limit_bytes,
+        cache_messages=sockjs.cache_messages,
+        cache_bytes=connections.outbox_limit_bytes,
+        cache_s=connections.outbox_time_limit_s,
+        body_bytes=sockjs.body_limit_bytes,
+        stranger_body_bytes=min(settings.stomp.frame_limit_bytes, sockjs.body_limit_bytes),
+    )
+    options = SockJsOptions(
+        path=sockjs.path,
+        client_url=sockjs.client_url,
+        has_websocket=sockjs.websocket,
+        sets_cookie=sockjs.cookie,
+        instead=HEARTBEAT,
+        keeps_surrogates=False,
+        like_spring=sockjs.like_spring,
+        limits=limits,
+    )
+    return (options,)
 
 
 def send_limits(connections: Connections) -> OutboxLimits:

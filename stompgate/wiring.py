@@ -33,7 +33,7 @@ from stompgate.gateway.queueing import QueueDesk
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.http.app import build_app
 from stompgate.http.measures import Sources
-from stompgate.http.parts import HttpParts, PartHealth
+from stompgate.http.parts import HttpParts, HttpSettings, PartHealth
 from stompgate.model.causes import Cause
 from stompgate.model.ids import new_epoch
 from stompgate.model.records import ChatRecord
@@ -51,6 +51,7 @@ from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HttpSide
 from stompgate.transports.listener import Doorkeeper, House, Listener
 from stompgate.transports.outbox import Flusher
+from stompgate.transports.sockjs_mount import SockJsMount, SockJsMounts
 from stompgate.transports.tcp import TcpDoor
 from stompgate.transports.ticker import Ticker
 
@@ -92,6 +93,9 @@ class Server:
     drain: Drain
     ticker: Ticker
     http: HttpSide
+    http_settings: HttpSettings
+    house: House
+    origins: AllowedOrigins
     listeners: Sequence[Listener]
     health: ServerHealth
 
@@ -138,17 +142,23 @@ def wire(
     chat = _chat(settings, container, clock, fatal)
     gate = _gate(settings, container, chat, clock, wheel, loop)
     ticker = Ticker(wheel, clock, TICK_S, warn_s=settings.log.loop_lag_s)
-    http = _http(settings, container, chat, clock, health, lambda: sources)
     origins = AllowedOrigins(settings.listen.allowed_origins)
+    http_settings = portions.http_settings(settings, origins)
+    flusher = Flusher(loop, wheel, portions.send_limits(settings.connections))
+    sockjs = [
+        SockJsMount(options, origins, flusher, gate.attach, lambda: house.objection())
+        for options in portions.sockjs_options(settings)
+    ]
+    http = _http(settings, http_settings, container, chat, clock, health, lambda: sources, sockjs)
     house = House(
-        doorman=Doorman(settings.websocket.paths, origins, portions.deflate(settings.websocket)),
+        doorman=Doorman(settings.websocket.paths, origins, portions.deflate(settings.websocket), sockjs),
         http=http,
         gateway=gate,
-        flusher=Flusher(loop, wheel, portions.send_limits(settings.connections)),
+        flusher=flusher,
         limits=portions.listen_limits(settings.listen, connections),
         websocket_limits=portions.websocket_limits(settings),
     )
-    measured = [*container.measured(), chat.retention]
+    measured = [*container.measured(), chat.retention, *sockjs]
     sources = Sources(gate=gate, outbox=chat.outbox, door=house, http=http, loop=ticker, measured=measured)
     return Server(
         container=container,
@@ -157,6 +167,9 @@ def wire(
         drain=Drain(gate, portions.drain_settings(settings.drain)),
         ticker=ticker,
         http=http,
+        http_settings=http_settings,
+        house=house,
+        origins=origins,
         listeners=_listeners(settings, house, loop),
         health=health,
     )
@@ -245,11 +258,13 @@ def _gate(
 
 def _http(
     settings: Settings,
+    http_settings: HttpSettings,
     container: Container,
     chat: Chat,
     clock: Clock,
     health: ServerHealth,
     sources: Callable[[], Sources],
+    sockjs: Sequence[SockJsMount],
 ) -> HttpSide:
     parts = HttpParts(
         server_id=settings.server_id,
@@ -263,7 +278,7 @@ def _http(
         sources=sources,
     )
     return HttpSide(
-        build_app(parts, portions.http_settings(settings)),
+        SockJsMounts(sockjs, build_app(parts, http_settings)),
         clock.monotonic,
         patience_s=settings.listen.head_timeout_s,
         head_limit_bytes=settings.listen.head_limit_bytes,

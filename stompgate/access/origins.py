@@ -27,11 +27,18 @@ def parse_origin(text: str) -> Origin | None:
 
 
 class AllowedOrigins:
-    """An allow-list of origins. ``same-origin`` in it admits the server's own pages, by the host that a request names."""
+    """An allow-list of origins. ``same-origin`` in it admits the server's own pages, by the host that a request names.
+
+    All who ask share one, so that ``allow`` takes effect for them together.
+    """
 
     __slots__ = ("_listed", "_same", "every", "texts")
 
     def __init__(self, origins: Iterable[str]) -> None:
+        self.allow(origins)
+
+    def allow(self, origins: Iterable[str]) -> None:
+        """Admit these from now on, and no others."""
         listed = self.texts = tuple(origins)
         self.every = EVERY_ORIGIN in listed
         self._same = SAME_ORIGIN in listed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from stompgate import __version__
-from stompgate.config import CONFIG_VARIABLE, KeyPath, Settings, SettingsError, load, option_name
+from stompgate.config import CONFIG_VARIABLE, KeyPath, Settings, SettingsError, load, option_name, shipped_config
 from stompgate.ports.part import SetupError
 
 FAILED = 1
@@ -63,16 +64,33 @@ def main() -> None:
 @settings_options
 def serve(config: Path | None, **options: str | None) -> None:
     """Run a server until SIGTERM or Ctrl-C."""
+    environment = dict(os.environ)
     settings = _load(config, options)
     # Imported only here: the other commands need none of it and answer at once.
     from stompgate.daemon import run
 
     try:
-        code = run(settings)
+        code = run(settings, lambda: load(file=config, environment=environment, options=_given(options)))
     except SetupError as error:
         _say(str(error))
         code = FAILED
     raise SystemExit(code)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path), default="stompgate.toml")
+def init(file: Path) -> None:
+    """Write a settings file with every setting, its default and what it means: stompgate.toml, or FILE.
+
+    Nothing in it is set; a file that is there already is left as it is.
+    """
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write((shipped_config() / "stompgate.toml").read_text(encoding="utf-8"))
+    except OSError as error:
+        _say(f"{file} cannot be written: {error.strerror}")
+        raise SystemExit(FAILED) from None
+    click.echo(f"wrote {file}; stompgate serve --config {shlex.quote(str(file))} runs a server with it")
 
 
 @main.command("check-config")
@@ -122,10 +140,14 @@ def print_hash() -> None:
     click.echo(hash_password(password))
 
 
+def _given(options: dict[str, str | None]) -> dict[KeyPath, str]:
+    """The options that were on the command line, by key."""
+    return {tuple(name.split("__")): text for name, text in options.items() if text is not None}
+
+
 def _load(config: Path | None, options: dict[str, str | None]) -> Settings:
-    given = {tuple(name.split("__")): text for name, text in options.items() if text is not None}
     try:
-        return load(file=config, environment=os.environ, options=given)
+        return load(file=config, environment=os.environ, options=_given(options))
     except SettingsError as error:
         for sentence in error.sentences:
             _say(sentence)

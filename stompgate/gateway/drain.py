@@ -65,20 +65,20 @@ class Drain:
 
     def __init__(self, gate: Gate, settings: DrainSettings) -> None:
         self._gate = gate
-        self._settings = settings
+        self.settings = settings
 
     async def run(self) -> None:
         """Close everyone. Returns when each has been sent its close, ``window_s + answers_s`` from now at the latest."""
         clock = self._gate.clock
         waiting = deque(self._gate.peers)
         answering: list[Peer] = []
-        pace = Pace(self._settings, clock.monotonic())
+        pace = Pace(self.settings, clock.monotonic())
         while waiting:
             for _ in range(pace.due(clock.monotonic(), len(waiting))):
                 peer = _next_of(waiting)
                 if peer is None:
                     break
-                peer.dismiss(Cause.SERVER_STOPPING, self._settings.answers_s)
+                peer.dismiss(Cause.SERVER_STOPPING, self.settings.answers_s)
                 if peer.state is not State.CLOSING:
                     answering.append(peer)
             await self._step()

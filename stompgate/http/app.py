@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from stompgate import __version__
-from stompgate.access.origins import AllowedOrigins
 
 from .chat import chat_routes
 from .debug import debug_routes
@@ -35,7 +34,7 @@ def build_app(parts: HttpParts, settings: HttpSettings) -> FastAPI:
     """Return the application that answers everything but WebSocket upgrades."""
     app = FastAPI(title="stompgate", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
-    app.add_middleware(Gate, origins=AllowedOrigins(settings.allowed_origins))
+    app.add_middleware(Gate, origins=settings.allowed_origins)
     for routes in (
         room_routes(parts, settings),
         chat_routes(parts, settings),

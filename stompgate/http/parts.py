@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
 
+from stompgate.access.origins import AllowedOrigins
 from stompgate.chat.history import History
 from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.rooms import Rooms
@@ -56,18 +57,18 @@ class HttpParts:
     sources: Callable[[], Sources]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpSettings:
-    """How strict the paths are.
+    """How strict the paths are. ``operators`` and ``body_limit_bytes`` may be set anew while the server serves.
 
     ``operators``: networks whose hosts see every room and session, ``"*"`` for everyone. ``history_needs_user``: a room's
-    history is for its members. ``allowed_origins``: origins whose pages may call, ``"*"`` among them for all; the server's
-    own origin needs no permission. ``page_messages`` is the size of a page of history where the request names none.
+    history is for its members. ``allowed_origins``: whose pages may call; the server's own origin needs no permission.
+    ``page_messages`` is the size of a page of history where the request names none.
     """
 
     operators: Networks | Literal["*"] = ()
     history_needs_user: bool = True
-    allowed_origins: tuple[str, ...] = ()
+    allowed_origins: AllowedOrigins = field(default_factory=lambda: AllowedOrigins(()))
     body_limit_bytes: int = 65_536
     page_messages: int = 50
     send_timeout_s: float = 30.0

@@ -32,7 +32,7 @@ class Ticker:
         self._wheel = wheel
         self._clock = clock
         self._tick_s = tick_s
-        self._warn_s = warn_s
+        self.warn_s = warn_s
         self._warned_s = float("-inf")
         self._timer: Timer | None = None
         self._due_s = 0.0
@@ -58,7 +58,7 @@ class Ticker:
         late_s = self.lag_s = max(0.0, now_s - self._due_s)
         self.lags_s.observe(late_s)
         self.start()
-        if late_s >= self._warn_s and now_s - self._warned_s >= _WARN_EVERY_S:
+        if late_s >= self.warn_s and now_s - self._warned_s >= _WARN_EVERY_S:
             self._warned_s = now_s
             _log.warning("the event loop stood still", stalled_s=round(late_s, 3))
         if late_s < STALL_S:

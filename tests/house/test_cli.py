@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from stompgate import __version__
 from stompgate.cli.main import main
-from stompgate.config import Settings
+from stompgate.config import Settings, shipped_config
 from stompgate.ports.part import SetupError
 
 
@@ -61,7 +61,7 @@ def test_an_unknown_option_exits_with_2() -> None:
 def test_serve_hands_the_settings_to_the_daemon_and_exits_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Settings] = []
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, _read_again: object) -> int:
         served.append(settings)
         return 7
 
@@ -71,7 +71,7 @@ def test_serve_hands_the_settings_to_the_daemon_and_exits_as_it_says(monkeypatch
 
 
 def test_a_server_that_cannot_start_says_why_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_settings: Settings, _read_again: object) -> int:
         raise SetupError("port 8070 of localhost is in use")
 
     monkeypatch.setattr("stompgate.daemon.run", run)
@@ -98,3 +98,20 @@ def test_new_epoch_on_a_store_that_cannot_be_used_says_why_in_one_line(tmp_path:
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("stompgate: ")
+
+
+def test_init_writes_the_shipped_settings_and_never_over_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a b.toml"
+    written = call("init", str(file))
+    assert (written.exit_code, written.stdout.partition(";")[2].strip()[:37]) == (0, f"stompgate serve --config '{file}'"[:37])
+    assert file.read_text() == (shipped_config() / "stompgate.toml").read_text()
+    file.write_text("mine")
+    again = call("init", str(file))
+    assert (again.exit_code, again.stderr) == (1, f"stompgate: {file} cannot be written: File exists\n")
+    assert file.read_text() == "mine"
+
+
+def test_what_init_writes_is_a_settings_file_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "stompgate.toml"
+    call("init", str(file))
+    assert tomllib.loads(call("check-config", "--config", str(file)).stdout) == Settings().redacted()

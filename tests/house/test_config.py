@@ -288,3 +288,26 @@ def test_a_value_belongs_to_the_layer_that_says_it() -> None:
     assert layer.has(("listen", "port"))
     assert layer.has(("log", "level")), "a text in the place of a section hides what is in it"
     assert not layer.has(("listen", "host"))
+
+
+def test_credentials_of_the_service_lie_between_the_file_and_the_environment(tmp_path: Path) -> None:
+    file, folder = tmp_path / "s.toml", tmp_path / "credentials"
+    folder.mkdir()
+    file.write_text('store = "sqlite:of-the-file"\nrelay = "local:"\n')
+    for key in ("store", "sessions", "not-ours"):
+        (folder / key).write_text(f"sqlite:{key}\n" if key == "store" else "memory:\n")
+    handed = {"CREDENTIALS_DIRECTORY": str(folder)}
+    assert load(file=file, environment=handed, options={}).store.get_secret_value() == "sqlite:store"
+    both = {**handed, "STOMPGATE_STORE": "sqlite:of-the-environment"}
+    assert load(file=file, environment=both, options={}).store.get_secret_value() == "sqlite:of-the-environment"
+
+
+def test_a_credential_that_is_wrong_is_named_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("clay://planted@tablet\n")
+    (tmp_path / "relay").write_bytes(b"\xff\n")
+    with pytest.raises(SettingsError) as raised:
+        load(file=None, environment={"CREDENTIALS_DIRECTORY": str(tmp_path)}, options={})
+    wrong_relay, wrong_store = sorted(raised.value.sentences)
+    assert wrong_relay.startswith("credential relay: expected the name of a file")
+    assert wrong_store.startswith("credential store: expected ")
+    assert "planted" not in wrong_store

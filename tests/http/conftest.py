@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stompgate.access.origins import AllowedOrigins
 from stompgate.chat.history import History
 from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.rooms import RoomLimits, Rooms
@@ -28,7 +29,7 @@ from tests.fakes import FakeClock
 
 SERVER = "chat-server-1"
 BUYER = {"X-Auth-User": "buyer@x.kr"}
-LEGACY = HttpSettings(operators=EVERYONE, history_needs_user=False, allowed_origins=("*",))
+LEGACY = HttpSettings(operators=EVERYONE, history_needs_user=False, allowed_origins=AllowedOrigins("*"))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from stompgate.http.parts import HttpSettings
 
 from .conftest import LEGACY, House, code_of
 
-LISTED = HttpSettings(allowed_origins=("https://app.example", "http://localhost:3000", "same-origin"))
+LISTED = HttpSettings(allowed_origins=AllowedOrigins(("https://app.example", "http://localhost:3000", "same-origin")))
 PREFLIGHT = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-auth-user"}
 
 ADMITTED = [
