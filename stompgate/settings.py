@@ -132,6 +132,50 @@ class WebSocket(Section):
         return paths
 
 
+class SockJs(Section):
+    """SockJS, for clients that cannot be sure of WebSockets. Its sessions have the limits of [connections] and [stomp]."""
+
+    enabled: bool = Field(default=True, description="Whether SockJS is served.")
+    path: str = Field(default="/ws-stomp", description="Path below which it is served, without a slash at its end.")
+    websocket: bool = Field(default=True, description="Whether clients are told that they may try WebSockets first.")
+    cookie: bool = Field(
+        default=True, description="Whether JSESSIONID is set, by which some load balancers keep a session to one server."
+    )
+    client_url: str = Field(
+        default="https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",
+        description="Where the page for iframes finds the client library, of the same version as the pages that connect.",
+    )
+    heart_beat_s: float = Field(default=25.0, gt=0, le=3600, description="Seconds of silence after which a heart-beat is sent.")
+    disconnect_delay_s: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds that a session lives without a request that receives for it."
+    )
+    response_limit_bytes: int = Field(
+        default=131072, ge=1024, description="Bytes after which a streaming response ends and the client asks for the next."
+    )
+    cache_messages: int = Field(
+        default=100, ge=1, le=1000000, description="Messages that may wait for the next request of a session."
+    )
+    body_limit_bytes: int = Field(default=1048576, ge=1024, description="Size of a request with messages in bytes.")
+    like_spring: bool = Field(
+        default=False,
+        description="Whether broken or empty requests and unknown sessions are answered as Spring does, where SockJS or we differ.",
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+            raise mistake(f'a path like "/ws-stomp"; not {path!r}')
+        return path
+
+    @field_validator("client_url")
+    @classmethod
+    def _is_a_client_url(cls, url: str) -> str:
+        if not re.fullmatch(r"(https?://|/)[!-~]+", url):
+            raise mistake(f'a URL that begins with "https://", "http://" or "/"; not {url!r}')
+        return url
+
+
 class Stomp(Section):
     """The protocol: sizes of frames and times of heart-beats."""
 
@@ -240,7 +284,7 @@ class Auth(Section):
 
     mode: Literal["header", "users"] = Field(
         default="header",
-        description='Where the identity comes from: the header `sender` of CONNECT, or its `login` and `passcode`.',
+        description="Where the identity comes from: the header `sender` of CONNECT, or its `login` and `passcode`.",
     )
     users_file: str = Field(default="", description='File of lines "name:hash", made by `stompgate hash-password`.')
     hashing_threads: int = Field(default=1, ge=1, le=64, description="Passwords that are checked at the same time.")
@@ -492,6 +536,7 @@ class Settings(Section):
     listen: Listen = Listen()
     tcp: Tcp = Tcp()
     websocket: WebSocket = WebSocket()
+    sockjs: SockJs = SockJs()
     stomp: Stomp = Stomp()
     connections: Connections = Connections()
     chat: Chat = Chat()
