@@ -12,37 +12,18 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, Request, ViewportSize, WebSocketRoute, async_playwright, expect
+from playwright.async_api import Browser, Page, Request, ViewportSize, WebSocketRoute, expect
 
 from tests.daemon_process import DEADLINE_S, Daemon
-from tests.requirements import require_program
 from tests.wire_client import connected, make_room
 
 from .rooms import BUYER, HOSTILE_CONTENTS, SELLER, chat_body, history, intake_of
 
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=360, height=740)
 FINGER_PX = 40
 WAIT_MS = DEADLINE_S * 1000
 MESSAGES = "#log .bubble:not(.pending):not(.failed) .words"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    path = require_program("chromium", "chromium-browser", "google-chrome")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield browser
-        await browser.close()
 
 
 class Person:

@@ -135,9 +135,19 @@ async def client_individual_acknowledges_one_message_only(stage: Stage) -> None:
 
 
 @promise("U4", V1_0, part="individual")
-async def there_is_no_client_individual_in_1_0(stage: Stage) -> None:
-    bad = frame("SUBSCRIBE", destination=stage.topic, id="1", ack="client-individual", receipt="r")
-    await stage.refuses(bad, Cause.BAD_HEADER, "r")
+async def client_individual_does_so_in_1_0_too_where_no_specification_names_it(stage: Stage) -> None:
+    queue = stage.topic.replace("/topic/", "/queue/")
+    leaving = await stage.client()
+    await leaving.subscribe(queue, "s", ack="client-individual")
+    for body in ("1", "2"):
+        await leaving.send(queue, body)
+    _, second = await leaving.frames(2)
+    await leaving.ask(ack(leaving, second))
+    await leaving.ask(frame("UNSUBSCRIBE", id="s"))
+    other = await stage.client()
+    await other.subscribe(queue, "s")
+    await other.send(queue, "3")
+    assert [message.body for message in await other.frames(2)] == [b"1", b"3"]
 
 
 @promise("U5")
