@@ -82,6 +82,11 @@ class Doorman:
             # A browser, which tells its origin, compresses everything, CONNECT too: it must not be led to what is refused.
             protocol.available_extensions = [self._deflate]
         response = protocol.accept(request)
+        if attach is not None and response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return Handshake(_bare(response).serialize(), Cause.BAD_REQUEST)
+        if attach is not None and response.status_code == HTTPStatus.UPGRADE_REQUIRED:
+            # SockJS wants 400 for a Connection header that a proxy has changed; the version comes to its 426 below.
+            response.status_code, response.reason_phrase = HTTPStatus.BAD_REQUEST.value, HTTPStatus.BAD_REQUEST.phrase
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return Handshake(_as_problem(response, request.headers).serialize(), Cause.BAD_REQUEST)
         inflater = next((found for found in protocol.extensions if isinstance(found, Inflater)), None)
@@ -114,6 +119,14 @@ def refused(refusal: Refusal) -> Response:
     headers["Content-Type"] = "application/problem+json"
     status = refusal.cause.http_status
     return Response(status, refusal.cause.code, headers, body)
+
+
+def _bare(response: Response) -> Response:
+    """A refusal of the library's without its text, as SockJS wants it."""
+    response.body = b""
+    del response.headers["Content-Length"], response.headers["Content-Type"]
+    response.headers["Content-Length"] = "0"
+    return response
 
 
 def _as_problem(response: Response, asked: Headers) -> Response:

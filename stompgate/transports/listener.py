@@ -32,8 +32,6 @@ _HEAD_END: Final = b"\r\n\r\n"
 _STOMP: Final = re.compile(rb"\s*(?:CONNECT|STOMP)\r?\n")
 """The beginning of STOMP. A request of HTTP has more than one word in its first line."""
 
-_OTHER_METHOD: Final = re.compile(rb"(?!GET )[A-Z]+ \S+ HTTP/1\.[01]\r\n")
-
 _PORT_TRIES: Final = 5
 _PROBES: Final = 4
 
@@ -179,9 +177,7 @@ class Doorkeeper(asyncio.Protocol):
 
 
 def asks_for_websocket(head: bytes) -> bool:
-    """Whether the head of a GET has an Upgrade to WebSocket, in whatever header lines (RFC 9110 section 7.8)."""
-    if _OTHER_METHOD.match(head):
-        return False  # an upgrade that cannot be is passed over, and the path says what it takes instead
+    """Whether the head of a request has an Upgrade to WebSocket, in whatever header lines (RFC 9110 section 7.8)."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():

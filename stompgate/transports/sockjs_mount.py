@@ -115,6 +115,11 @@ class SockJsMount:
             ),
         )
 
+    @property
+    def receiving(self) -> int:
+        """Requests that wait for what a session says, now."""
+        return sum(link.has_receiver for link in self._sessions.values())
+
     def entrance(self, path: str) -> Callable[[Link], Receiver] | None:
         """Who takes a WebSocket that is opened at this path; None if nobody does."""
         place = read_path(path.removeprefix(self.path)) if self.covers(path) else None

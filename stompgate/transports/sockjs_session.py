@@ -171,6 +171,11 @@ class SockJsLink:
 
     # The requests' side
 
+    @property
+    def has_receiver(self) -> bool:
+        """Whether a request waits for what it says."""
+        return self._session.has_receiver
+
     async def receive(self, messages: Sequence[bytes]) -> None:
         """Take messages to the handler, at its pace. Raises ``Refusal`` (OVERLOADED) if too many requests wait already.
 

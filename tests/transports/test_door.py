@@ -152,9 +152,10 @@ def test_an_upgrade_is_found_whatever_its_spelling() -> None:
 
 async def test_a_plain_request_where_websockets_are_opened_is_told_so(shared_daemon: Daemon) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
-        answer = await http.get(f"{shared_daemon.url}/ws-stomp")
-    assert 400 <= answer.status_code < 500
-    assert answer.headers["content-type"] == "application/problem+json"
+        greeting = await http.get(f"{shared_daemon.url}/ws-stomp")
+        refused = await http.get(f"{shared_daemon.url}/ws-stomp/a/b/websocket")
+    assert (greeting.status_code, greeting.text) == (200, "Welcome to SockJS!\n")
+    assert (refused.status_code, refused.text) == (400, 'Can "Upgrade" only to "WebSocket".')
 
 
 # Bytes that come together, or apart
