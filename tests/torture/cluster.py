@@ -206,6 +206,10 @@ class Cluster:
         rooms = "sg_room WHERE unrelayed_by IS NOT NULL"
         return sum(self._count(f"SELECT COUNT(*) FROM {owed}") for owed in (messages, rooms))
 
+    def queued(self) -> int:
+        """How many messages of queues wait or are in somebody's hands, by the database itself."""
+        return self._count("SELECT COUNT(*) FROM sg_queue_message")
+
     def _count(self, statement: str) -> int:
         if "store" not in self.services:
             with closing(sqlite3.connect(self.members[0].daemon.folder / "chat.db")) as database:

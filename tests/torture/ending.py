@@ -32,7 +32,7 @@ History = list[tuple[int, str]]
 
 async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Random) -> None:
     """Wait until everything has come right, then compare all with what is stored. What is wrong is in the record."""
-    await _until(
+    await until(
         record, "every server has started", _SETTLE_S, lambda: _names([m.name for m in cluster.members if not m.is_ready])
     )
     await _last_blow(cluster, record)
@@ -40,31 +40,31 @@ async def end(cluster: Cluster, crowd: Crowd, record: Record, chance: random.Ran
     senders = [sender for party in crowd.parties for sender in party.senders]
     for sender in senders:
         sender.is_sending = False
-    await _until(record, "every server is ready", _SETTLE_S, lambda: _unready(cluster))
-    await _until(
+    await until(record, "every server is ready", _SETTLE_S, lambda: _unready(cluster))
+    await until(
         record, "every SEND is RECEIPTed", _SETTLE_S, lambda: _names([s.who for s in senders if not s.has_all_receipts])
     )
-    await _until(record, "the outbox is empty", _SETTLE_S, lambda: _owed(cluster))
+    await until(record, "the outbox is empty", _SETTLE_S, lambda: _owed(cluster))
     probes = [_probe(party, door, n, record, chance) for party in crowd.parties for n, door in enumerate(cluster.doors, 1)]
     tasks = [asyncio.create_task(probe.go_on(), name=probe.who) for _, probe in probes]
     try:
-        await _until(record, "every receiver has all", _SETTLE_S, lambda: _behind(cluster, crowd, probes))
+        await until(record, "every receiver has all", _SETTLE_S, lambda: _behind(cluster, crowd, probes))
         for sender in senders:
             sender.is_sending = True
             sender.say()
             sender.is_sending = False
-        await _until(
+        await until(
             record,
             "every last word is RECEIPTed",
             _LAST_WORD_S,
             lambda: _names([s.who for s in senders if not s.has_all_receipts]),
         )
-        await _until(record, "every receiver has the last word", _LAST_WORD_S, lambda: _behind(cluster, crowd, probes))
-        await _until(record, "everyone is seen as connected", _SETTLE_S, lambda: _unseen(cluster, crowd))
+        await until(record, "every receiver has the last word", _LAST_WORD_S, lambda: _behind(cluster, crowd, probes))
+        await until(record, "everyone is seen as connected", _SETTLE_S, lambda: _unseen(cluster, crowd))
         if "sessions" in cluster.services:
             await flush_all(cluster.services["sessions"])
-            await _until(record, "everyone is seen again after a flush", _SETTLE_S, lambda: _unseen(cluster, crowd))
-        await _until(record, "the outbox is empty again", _SETTLE_S, lambda: _owed(cluster))
+            await until(record, "everyone is seen again after a flush", _SETTLE_S, lambda: _unseen(cluster, crowd))
+        await until(record, "the outbox is empty again", _SETTLE_S, lambda: _owed(cluster))
     finally:
         for task in tasks:
             task.cancel()
@@ -177,7 +177,7 @@ async def _history(url: str, room: str) -> History | None:
     return [(entry["seq"], entry["content"]) for entry in answer.json()]
 
 
-async def _until(record: Record, what: str, seconds: float, still_wrong: Callable[[], Awaitable[str]]) -> None:
+async def until(record: Record, what: str, seconds: float, still_wrong: Callable[[], Awaitable[str]]) -> None:
     """Wait until nothing is wrong any more. If that takes too long, it is a complaint."""
     loop = asyncio.get_running_loop()
     began_s, wrong = loop.time(), "nobody knows"

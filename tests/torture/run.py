@@ -14,6 +14,7 @@ from tests.daemon_process import Sections
 from .cluster import Cluster, one_server, several_servers
 from .crowd import Crowd
 from .ending import end
+from .queues import QueueCrowd
 from .record import Record
 from .troubles import Troubles, table_of
 
@@ -56,12 +57,14 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Record:
 async def _torture(plan: Plan, cluster: Cluster, record: Record, chance: random.Random) -> None:
     loop = asyncio.get_running_loop()
     crowd = Crowd(cluster, record, chance, devices=plan.devices, every_s=plan.send_every_s)
+    queues = QueueCrowd(cluster, record, chance, every_s=plan.send_every_s)
     try:
         async with asyncio.timeout(_BEGIN_S):
             for _ in range(plan.rooms):
                 await crowd.add()
             while not crowd.has_begun:  # noqa: ASYNC110 (many clients, no one event)
                 await asyncio.sleep(_POLL_S)
+        queues.begin()
         until_s = loop.time() + plan.minutes * 60
         troubles = Troubles(table_of(cluster, chance), record, chance, plan.trouble_every_s)
         async with asyncio.timeout(plan.minutes * 60 + _END_S):
@@ -69,10 +72,13 @@ async def _torture(plan: Plan, cluster: Cluster, record: Record, chance: random.
                 troubles.go_on(until_s),
                 crowd.drop_now_and_then(plan.drop_every_s, until_s),
                 crowd.delete_now_and_then(plan.delete_every_s, until_s),
+                queues.drop_now_and_then(plan.drop_every_s, until_s),
             )
+            await queues.end()
+            await queues.close()  # nobody is to be seen as connected at the end but the crowd
             await end(cluster, crowd, record, chance)
     finally:
-        await crowd.close()
+        await asyncio.gather(crowd.close(), queues.close())
 
 
 @asynccontextmanager

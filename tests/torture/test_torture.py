@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .record import REMOVAL_GRACE_S, Chain, Record, RoomRecord, Seen, Sent
+from .queues import QueueRecord
 from .run import Plan, run
 
 HISTORY = [(1, "a.1"), (2, "b.1"), (3, "a.2")]
@@ -21,6 +22,8 @@ async def test_nothing_is_lost_or_doubled_while_the_daemon_is_killed_and_clients
     assert sum(record.troubles.values()) > 20
     assert record.counts["receipts"] > 50
     assert record.counts["recovered:true"] > 20
+    assert record.counts["queue receipts"] > 50
+    assert record.counts["queue messages redelivered"] > 5
 
 
 async def test_nothing_is_lost_or_doubled_on_two_servers_while_everything_is_killed_and_cut(tmp_path: Path) -> None:
@@ -29,6 +32,8 @@ async def test_nothing_is_lost_or_doubled_on_two_servers_while_everything_is_kil
     assert sum(record.troubles.values()) > 100
     assert record.counts["receipts"] > 500
     assert record.counts["recovered:true"] > 100
+    assert record.counts["queue receipts"] > 500
+    assert record.counts["queue messages redelivered"] > 50
 
 
 # The verdict
@@ -137,3 +142,28 @@ def test_a_room_that_nobody_deleted_and_is_said_to_be_gone_is_named(record: Reco
     room.doomed = True
     record.refused(room, "sender", "no-such-room")
     assert len(record.complaints) == 1
+
+
+@pytest.mark.parametrize(
+    ("fresh", "given", "said"),
+    [
+        ({"a"}, {"a"}, "1 lost: RECEIPTed and given to nobody: ['b']"),
+        ({"a", "b"}, {"a", "b", "c"}, "1 given and never sent: ['c']"),
+        ({"a", "b"}, {"a", "b"}, ""),
+        ({"a"}, {"a", "b"}, ""),
+    ],
+)
+def test_what_a_queue_lost_or_made_up_is_named(record: Record, fresh: set[str], given: set[str], said: str) -> None:
+    queue = QueueRecord("queue", sent={"a", "b", "x"}, receipted={"a", "b"})
+    queue.given.update(given)
+    queue.fresh.update(fresh)
+    queue.judge(record)
+    assert [sentence.removeprefix("queue: ") for sentence in record.complaints] == ([said] if said else [])
+
+
+def test_what_a_queue_gave_twice_without_a_word_is_named(record: Record) -> None:
+    queue = QueueRecord("queue", sent={"a"}, receipted={"a"})
+    queue.given["a"], queue.fresh["a"] = 3, 2
+    queue.judge(record)
+    assert record.complaints == ["queue: 1 given twice without redelivered:true: ['a']"]
+    assert record.counts["doubled"] == 1
