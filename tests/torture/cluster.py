@@ -164,11 +164,8 @@ def _is_forgiven(event: dict[str, Any]) -> bool:
     """
     match event["event"]:
         case "raw":
-            return (
-                str(event["text"]).startswith("stompgate: ")
-                or "ResourceWarning" in event["text"]
-                or "loop.close()" in event["text"]
-            )
+            # A warning's second line, indented, is the line of code that it is about.
+            return str(event["text"]).startswith(("stompgate: ", "  ")) or "ResourceWarning" in event["text"]
         case str(name):
             is_of_the_driver = "aiokafka/conn.py" in event.get("exception", "") or "AIOKafkaConnection" in name
             return is_of_the_driver and name.startswith(("Future exception was never retrieved", "Unclosed"))

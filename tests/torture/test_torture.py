@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ async def test_nothing_is_lost_or_doubled_while_the_daemon_is_killed_and_clients
 
 
 async def test_nothing_is_lost_or_doubled_on_two_servers_while_everything_is_killed_and_cut(tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # it takes longer than a test that hangs
     record = await run(Plan(seed=7, minutes=2.0), tmp_path, print)
     assert record.complaints == []
     assert sum(record.troubles.values()) > 100
