@@ -211,7 +211,7 @@ THE_FIRST_TRY = {
 @pytest.mark.parametrize("operation", OPERATIONS[:2], ids=str)
 async def test_a_second_try_waits_for_the_first_that_is_still_under_way(url: str, operation: Operation) -> None:
     """The first one's caller is told that nothing is known; in the database it comes to its COMMIT later."""
-    patient = {"deadline_s": DEADLINE_S, "lock_wait_s": int(DEADLINE_S)}
+    patient: dict[str, Any] = {"deadline_s": DEADLINE_S, "lock_wait_s": int(DEADLINE_S)}
     async with Proxy("127.0.0.1", port_of(url)) as proxy, mysql_rows.opened(by_way_of(url, proxy.port), **patient) as store:
         await lease(store)
         held = await furnish(store)
