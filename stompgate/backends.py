@@ -52,7 +52,15 @@ class Kind(Enum):
             "rediss": "stompgate.sessions.redis_url:from_url",
         },
     )
-    MAIL = ("mail", "stompgate.mail", {"log": "stompgate.mail.log:from_url"})
+    MAIL = (
+        "mail",
+        "stompgate.mail",
+        {
+            "log": "stompgate.mail.log:from_url",
+            "smtp": "stompgate.mail.smtp_url:from_url",
+            "smtps": "stompgate.mail.smtp_url:from_url",
+        },
+    )
 
     def __init__(self, key: str, group: str, ours: dict[str, str]) -> None:
         self.key = key

@@ -10,6 +10,7 @@ from stompgate import __version__
 from stompgate.access.origins import AllowedOrigins
 from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import FeedLimits
+from stompgate.chat.inquiries import InquiryLimits
 from stompgate.chat.intake import IntakeLimits
 from stompgate.chat.recovery import RecoveryLimits
 from stompgate.chat.retention import RetentionLimits
@@ -27,9 +28,9 @@ from stompgate.transports.sockjs_mount import SockJsOptions
 from stompgate.transports.sockjs_session import SockJsLimits
 from stompgate.transports.websocket import WebSocketLimits
 
-from .settings import EVERYONE, Chat, Connections, Drain, Http, Listen, Retention, Settings, WebSocket
+from .settings import EVERYONE, Chat, Connections, Drain, Http, Inquiries, Listen, Retention, Settings, WebSocket
 
-_SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis"}
+_SECTIONS = {"mysql": "mysql", "kafka": "kafka", "redis": "redis", "rediss": "redis", "smtp": "smtp", "smtps": "smtp"}
 
 
 def backend_options(settings: Settings, url: str) -> dict[str, Any]:
@@ -63,6 +64,11 @@ def intake_limits(chat: Chat) -> IntakeLimits:
 def recovery_limits(chat: Chat) -> RecoveryLimits:
     """For ``chat.recovery``."""
     return RecoveryLimits(missed_messages=chat.catch_up_limit_messages, page_messages=chat.page_messages)
+
+
+def inquiry_limits(inquiries: Inquiries) -> InquiryLimits:
+    """For ``chat.inquiries``."""
+    return InquiryLimits(**inquiries.model_dump())
 
 
 def retention_limits(retention: Retention) -> RetentionLimits:
@@ -130,6 +136,7 @@ def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSetti
         history_needs_user=settings.http.history_needs_user,
         allowed_origins=origins,
         body_limit_bytes=settings.http.body_limit_bytes,
+        proxies=tuple(ip_network(network) for network in settings.http.proxies),
     )
 
 

@@ -308,10 +308,21 @@ class Http(Section):
         default=("127.0.0.0/8", "::1/128"),
         description='Networks of the operators, who see every room and session; "*" is everyone.',
     )
+    proxies: Texts = Field(
+        default=(),
+        description="Networks of our own proxies: their X-Forwarded-For says whose an inquiry is, for the limit per address.",
+    )
     history_needs_user: bool = Field(default=True, description="Whether a room's history is for its members only.")
     body_limit_bytes: int = Field(default=65536, ge=1024, description="Size of a request's body in bytes.")
 
-    @field_validator("operators")
+    @field_validator("proxies")
+    @classmethod
+    def _are_known(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        if EVERYONE in networks:
+            raise mistake('a list of networks like "10.0.0.0/8"; "*" would believe everyone')
+        return networks
+
+    @field_validator("operators", "proxies")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         for network in networks:
@@ -487,6 +498,70 @@ class Redis(Section):
         return self
 
 
+class Inquiries(Section):
+    """Inquiries to the support desk: how many are taken, and how long the mail is tried."""
+
+    per_address_per_min: int = Field(
+        default=5,
+        ge=0,
+        le=1000000,
+        description="Inquiries of one network address, so many at once and then per minute; 0: no limit.",
+    )
+    per_min: int = Field(
+        default=60,
+        ge=0,
+        le=1000000,
+        description="Inquiries of all on this server, so many at once and then per minute; 0: no limit.",
+    )
+    retry_least_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=86400,
+        description="Seconds before a mail is tried again the first time; then twice as long each time.",
+    )
+    retry_most_s: float = Field(default=300.0, gt=0, le=86400, description="The same in seconds at most, after many tries.")
+    look_every_s: float = Field(
+        default=15.0, gt=0, le=3600, description="Seconds between looks for inquiries that other servers have left."
+    )
+    give_up_days: float = Field(
+        default=7.0,
+        gt=0,
+        le=3650,
+        description="Days of failures after which an inquiry is given up: named in the log, and kept.",
+    )
+    refused_give_up_days: float = Field(
+        default=3.0, gt=0, le=3650, description="The same in days where the mail server says that it will never take it."
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.retry_most_s < self.retry_least_s:
+            raise mistake(f"at least retry_least_s ({self.retry_least_s:g})", "retry_most_s")
+        if self.refused_give_up_days > self.give_up_days:
+            raise mistake(f"at most give_up_days ({self.give_up_days:g})", "refused_give_up_days")
+        return self
+
+
+class Smtp(Section):
+    """Mail through an SMTP server. User and password are in the URL, mail."""
+
+    sender: str = Field(default="", description='Whom mail is from: "chat@example.org" or "Chat <chat@example.org>".')
+    support_address: str = Field(default="", description='Whom inquiries are mailed to, like "support@example.org".')
+    starttls: Literal["required", "offered", "never"] = Field(
+        default="required", description='TLS with smtp:// URLs: "required", "offered" (where the server has it), or "never".'
+    )
+    tls_ca: str = Field(
+        default="", description='File with the authorities (PEM) that the server is trusted by; "": the system\'s.'
+    )
+    answer_timeout_s: float = Field(
+        default=30.0, gt=0, le=240, description="Seconds that the server has to take the connection, and for each answer."
+    )
+    attempt_timeout_s: float = Field(default=120.0, gt=0, le=235, description="Seconds that handing over one mail may take.")
+    check_every_s: float = Field(
+        default=300.0, ge=1, le=86400, description="Seconds between looks whether a server that was down is back."
+    )
+
+
 class Drain(Section):
     """SIGTERM: how clients are sent to the other servers."""
 
@@ -531,7 +606,8 @@ class Settings(Section):
         default=SecretStr("memory:"), description="Where it is kept who is connected: memory: or redis://host:6379/0."
     )
     mail: SecretStr = Field(
-        default=SecretStr("log:"), description="Where inquiries are mailed: log: (written to the log only)."
+        default=SecretStr("log:"),
+        description="Where inquiries are mailed: log: (written to the log only), smtp://user:password@host:587 or smtps://…:465.",
     )
     listen: Listen = Listen()
     tcp: Tcp = Tcp()
@@ -547,6 +623,8 @@ class Settings(Section):
     mysql: Mysql = Mysql()
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
+    inquiries: Inquiries = Inquiries()
+    smtp: Smtp = Smtp()
     drain: Drain = Drain()
     log: Log = Log()
 
@@ -576,6 +654,14 @@ class Settings(Section):
     def _a_frame_fits_everywhere(self) -> Self:
         if self.connections.outbox_limit_bytes < self.stomp.frame_limit_bytes:
             raise mistake("at least stomp.frame_limit_bytes", "connections.outbox_limit_bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_has_its_addresses(self) -> Self:
+        if self.mail.get_secret_value().startswith(("smtp:", "smtps:")):
+            for key in ("sender", "support_address"):
+                if not getattr(self.smtp, key):
+                    raise mistake("an address, as mail goes through an SMTP server", f"smtp.{key}")
         return self
 
     @property

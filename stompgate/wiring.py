@@ -158,7 +158,7 @@ def wire(
         limits=portions.listen_limits(settings.listen, connections),
         websocket_limits=portions.websocket_limits(settings),
     )
-    measured = [*container.measured(), chat.retention, *sockjs]
+    measured = [*container.measured(), chat.inquiries, chat.retention, *sockjs]
     sources = Sources(gate=gate, outbox=chat.outbox, door=house, http=http, loop=ticker, measured=measured)
     return Server(
         container=container,
@@ -203,7 +203,7 @@ def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callabl
         intake=Intake(store, clock, outbox.stored, portions.intake_limits(settings.chat)),
         recovery=Recovery(store, feeds, portions.recovery_limits(settings.chat)),
         history=History(store, settings.chat.page_messages),
-        inquiries=Inquiries(store, container.get(Mail), clock),
+        inquiries=Inquiries(store, container.get(Mail), clock, portions.inquiry_limits(settings.inquiries)),
         retention=Retention(store, clock, portions.retention_limits(settings.retention)),
     )
 

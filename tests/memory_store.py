@@ -15,12 +15,13 @@ from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
 from stompgate.ports.clock import Clock
-from stompgate.ports.store import LEASE_S, MAIL_CLAIM_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
+from stompgate.ports.store import LEASE_S, MAIL_CLAIM_S, PUT_OFF_LIMIT_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
 from tests.fakes import FakeClock
 
 T = TypeVar("T")
 _LEASE_US = round(LEASE_S * 1_000_000)
 _CLAIM_US = round(MAIL_CLAIM_S * 1_000_000)
+_PUT_OFF_US = round(PUT_OFF_LIMIT_S * 1_000_000)
 
 
 class Pace(Protocol):
@@ -89,6 +90,8 @@ class MemoryRows:
         self.inquiries: dict[int, Inquiry] = {}
         self.mailed: set[int] = set()
         self.claims: dict[int, tuple[str, int]] = {}  # by inquiry: who mails it, until when
+        self.next_tries: dict[int, int] = {}
+        self.given_up: set[int] = set()
         self.removals: dict[tuple[str, str], int] = {}
         self.archive: list[ChatMessage] = []
         self._number = 0
@@ -109,11 +112,30 @@ class MemoryRows:
     def claim_inquiries(self, server_id: str, limit: int) -> list[Inquiry]:
         now_us = self.clock.utc_us()
         nobody = ("", 0)
-        waiting = [one for number, one in self.inquiries.items() if number not in self.mailed]
+        waiting = [one for one in self.waiting_inquiries() if not 0 < self.next_tries.get(one.id, 0) - now_us <= _PUT_OFF_US]
         free = [one for one in waiting if not 0 < self.claims.get(one.id, nobody)[1] - now_us <= _CLAIM_US]
         ours = [one for one in waiting if one in free or self.claims[one.id][0] == server_id][:limit]
         self.claims |= {one.id: (server_id, now_us + _CLAIM_US) for one in ours}
         return ours
+
+    def waiting_inquiries(self) -> list[Inquiry]:
+        return [one for number, one in self.inquiries.items() if number not in self.mailed | self.given_up]
+
+    def put_off_mail(self, server_id: str, delay_s: float, inquiry_id: int | None) -> None:
+        now_us = self.clock.utc_us()
+        for one in self.waiting_inquiries():
+            if inquiry_id in (None, one.id):
+                since_us = one.failing_since_us or now_us
+                self.inquiries[one.id] = replace(one, failures=one.failures + 1, failing_since_us=since_us)
+                self.next_tries[one.id] = now_us + (round(delay_s * 1_000_000) if inquiry_id is not None else 0)
+                if inquiry_id is not None or self.claims.get(one.id, ("", 0))[0] == server_id:
+                    self.claims.pop(one.id, None)
+
+    def give_up_mail(self, failing_since_us: int, inquiry_id: int | None) -> list[int]:
+        failing = [one for one in self.waiting_inquiries() if 0 < one.failing_since_us <= failing_since_us]
+        ids = [one.id for one in failing if inquiry_id in (None, one.id)][:100]
+        self.given_up.update(ids)
+        return ids
 
     def begin_new_life(self) -> str:
         if any(map(self.has_lease, self.leases)):
@@ -403,13 +425,13 @@ class MemoryStore:
 
     async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
         def work() -> Inquiry:
-            waiting = (one for number, one in self._rows.inquiries.items() if number not in self._rows.mailed)
-            if (found := next((one for one in waiting if replace(one, id=0) == replace(inquiry, id=0)), None)) is not None:
-                return found
+            texts = (inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
+            for one in self._rows.waiting_inquiries():
+                if (one.name, one.email, one.phone, one.message) == texts:
+                    return Inquiry(one.id, *texts)
             number = len(self._rows.inquiries) + 1
-            kept = Inquiry(number, inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
-            self._rows.inquiries[number] = kept
-            return kept
+            self._rows.inquiries[number] = Inquiry(number, *texts)
+            return self._rows.inquiries[number]
 
         return await self._write("add_inquiry", work)
 
@@ -418,6 +440,12 @@ class MemoryStore:
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         await self._write("mark_mailed", lambda: self._rows.mailed.add(inquiry_id))
+
+    async def put_off_mail(self, delay_s: float, inquiry_id: int | None = None) -> None:
+        await self._write("put_off_mail", lambda: self._rows.put_off_mail(self._server_id, delay_s, inquiry_id))
+
+    async def give_up_mail(self, failing_since_us: int, inquiry_id: int | None = None) -> Sequence[int]:
+        return await self._write("give_up_mail", lambda: self._rows.give_up_mail(failing_since_us, inquiry_id))
 
 
 def _is_text(text: str) -> bool:

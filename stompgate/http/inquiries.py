@@ -6,11 +6,14 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from stompgate.chat.inquiries import TooManyInquiries
 from stompgate.model.causes import Cause, Refusal
 
+from .addresses import address_of
 from .answers import text_answer
 from .objects import PROBLEMS
 from .parts import HttpParts, HttpSettings
+from .problems import problem
 from .requests import read_body
 
 FIELDS = ("name", "email", "phone", "message")
@@ -37,10 +40,16 @@ def inquiry_routes(parts: HttpParts, settings: HttpSettings) -> APIRouter:
 
     @routes.post("/upload", response_class=PlainTextResponse, summary="Ask the support desk", openapi_extra=_BODY)
     async def upload(request: Request) -> Response:
-        """Answers the text `success` once the inquiry is stored; the mail follows from there, with retries."""
+        """Answers the text `success` once the inquiry is stored; the mail follows from there, with retries.
+
+        429 with Retry-After: too many came from this address, or from everyone together.
+        """
         body = await read_body(request, settings.body_limit_bytes)
         fields = _read_fields(body)
-        await parts.inquiries.take(**fields)
+        try:
+            await parts.inquiries.take(**fields, address=address_of(request, settings.proxies))
+        except TooManyInquiries as error:
+            return problem(error, headers={"retry-after": str(error.retry_after_s)})
         return text_answer("success")
 
     return routes

@@ -63,7 +63,8 @@ class HttpSettings:
 
     ``operators``: networks whose hosts see every room and session, ``"*"`` for everyone. ``history_needs_user``: a room's
     history is for its members. ``allowed_origins``: whose pages may call; the server's own origin needs no permission.
-    ``page_messages`` is the size of a page of history where the request names none.
+    ``page_messages`` is the size of a page of history where the request names none. ``proxies``: networks of proxies whose word
+    about the peer counts where requests are limited.
     """
 
     operators: Networks | Literal["*"] = ()
@@ -72,3 +73,4 @@ class HttpSettings:
     body_limit_bytes: int = 65_536
     page_messages: int = 50
     send_timeout_s: float = 30.0
+    proxies: Networks = ()

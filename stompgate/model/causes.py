@@ -73,6 +73,7 @@ class Cause(Enum):
     TOO_MANY_TRANSACTIONS = CauseFacts("too-many-transactions", "Too many open transactions.", 1008, 429, False)
     TRANSACTION_TOO_LARGE = CauseFacts("transaction-too-large", "The transaction is too large.", 1009, 413, False)
     TOO_MANY_UNACKED = CauseFacts("too-many-unacked", "Too many messages wait for an ACK.", 1008, 429, True)
+    TOO_MANY_REQUESTS = CauseFacts("too-many-requests", "Too many requests; try later.", 1008, 429, True)
     TOO_MANY_CONNECTIONS = CauseFacts("too-many-connections", "The server is full; try later.", 1013, 503, True)
     SLOW_CONSUMER = CauseFacts("slow-consumer", "You read more slowly than messages come.", 1013, 503, True)
     HEARTBEAT_LOST = CauseFacts("heartbeat-lost", "No heart-beat came in time.", 1002, 408, True)

@@ -47,6 +47,9 @@ LEASE_S = 15.0
 MAIL_CLAIM_S = 300.0
 """Seconds for which an inquiry that one server was given to mail is not given to another."""
 
+PUT_OFF_LIMIT_S = 86_400.0
+"""The longest time for which an inquiry may be put off. One that is put off for longer was so by a clock set back since."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -171,10 +174,24 @@ class Store(Part, Protocol):
         """Keep an inquiry to be mailed; the answer carries its id. One that waits word for word already is that one."""
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
-        """Claim up to ``limit`` inquiries that wait to be mailed, oldest first.
+        """Claim up to ``limit`` inquiries that wait to be mailed, oldest first; not those that are put off.
 
         They are this server's to mail for ``MAIL_CLAIM_S``: until then no other server is given them, and this one again.
         """
 
     async def mark_mailed(self, inquiry_id: int) -> None:
         """The inquiry's mail was handed over."""
+
+    async def put_off_mail(self, delay_s: float, inquiry_id: int | None = None) -> None:
+        """An inquiry could not be mailed: count that, give its claim back, and give it to nobody for ``delay_s``.
+
+        Without ``inquiry_id``: none of those that wait could be. They are given out again at once then, whatever the delay, and
+        only this server's claims are given back.
+        """
+
+    async def give_up_mail(self, failing_since_us: int, inquiry_id: int | None = None) -> Sequence[int]:
+        """Give up inquiries that could not be mailed since that time or longer; return their ids, 100 at most.
+
+        Nobody is given them any more; they stay. With ``inquiry_id``: this one alone, if it is such a one. Each is answered by
+        one call, on one server.
+        """

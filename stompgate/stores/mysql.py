@@ -24,6 +24,7 @@ from stompgate.ports.part import Figure, PartDown, SetupError
 from stompgate.ports.store import Lease, Outcome, OutcomeUnknown, StoreUnavailable
 
 from . import mysql_history as history_sql
+from . import mysql_inquiries as inquiries_sql
 from . import mysql_leases as leases_sql
 from . import mysql_outbox as outbox_sql
 from . import mysql_prune as prune_sql
@@ -293,13 +294,22 @@ class MysqlStore:
     # Inquiries
 
     async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
-        return await self._writes.call(lambda link: outbox_sql.add_inquiry(link, inquiry))
+        return await self._writes.call(lambda link: inquiries_sql.add_inquiry(link, inquiry))
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
-        return await self._writes.call(lambda link: outbox_sql.unmailed(link, self._server_id, limit))
+        return await self._writes.call(lambda link: inquiries_sql.unmailed(link, self._server_id, limit))
 
     async def mark_mailed(self, inquiry_id: int) -> None:
-        await self._writes.call(lambda link: outbox_sql.mark_mailed(link, inquiry_id))
+        await self._writes.call(lambda link: inquiries_sql.mark_mailed(link, inquiry_id))
+
+    async def put_off_mail(self, delay_s: float, inquiry_id: int | None = None) -> None:
+        if inquiry_id is None:
+            await self._writes.call(lambda link: inquiries_sql.put_off_all_mail(link, self._server_id))
+        else:
+            await self._writes.call(lambda link: inquiries_sql.put_off_mail(link, delay_s, inquiry_id))
+
+    async def give_up_mail(self, failing_since_us: int, inquiry_id: int | None = None) -> Sequence[int]:
+        return await self._writes.call(lambda link: inquiries_sql.give_up_mail(link, failing_since_us, inquiry_id))
 
     # Queues
 

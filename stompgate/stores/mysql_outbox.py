@@ -1,19 +1,15 @@
-"""What is owed to the relay, and inquiries owed to the mail, as SQL on one connection."""
+"""What is owed to the relay, as SQL on one connection."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stompgate.model.inquiries import Inquiry
 from stompgate.model.records import ChatRecord, RoomChanged
-from stompgate.ports.store import MAIL_CLAIM_S
 
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, Statement
 from .mysql_rooms import place_holders
-from .mysql_schema import IS_VALID, NOW_US
-from .stored_rows import MESSAGE_COLUMNS, key_of, message_of
-
-_CLAIM_US = round(MAIL_CLAIM_S * 1_000_000)
+from .mysql_schema import IS_VALID
+from .stored_rows import MESSAGE_COLUMNS, message_of
 
 
 async def unrelayed(connection: MysqlConnection, epoch: str, server_id: str, limit: int) -> list[ChatRecord | RoomChanged]:
@@ -80,48 +76,3 @@ async def mark_relayed(connection: MysqlConnection, records: Sequence[ChatRecord
     if ids:
         statements.append((f"UPDATE sg_message SET unrelayed_by = NULL WHERE id IN ({place_holders(len(ids))})", ids))
     await connection.run(BEGIN, *statements, COMMIT, commits=True)
-
-
-async def add_inquiry(connection: MysqlConnection, inquiry: Inquiry) -> Inquiry:
-    """One that waits word for word already is answered with that one: LAST_INSERT_ID makes its number the answer."""
-    texts = (inquiry.name, inquiry.email, inquiry.phone, inquiry.message)
-    (added,) = await connection.run(
-        (
-            "INSERT INTO sg_inquiry (name, email, phone, message, waiting_key, created_at_us)"
-            f" VALUES (%s, %s, %s, %s, %s, {NOW_US}) ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)",
-            (*texts, key_of(*texts)),
-        ),
-        commits=True,
-    )
-    return Inquiry(added.inserted_id, *texts)
-
-
-async def unmailed(connection: MysqlConnection, server_id: str, limit: int) -> list[Inquiry]:
-    """Claim the oldest that are free or ours, and return them. A claim that ends too far ahead is of a clock set back since."""
-    _, _, found, _ = await connection.run(
-        BEGIN,
-        (
-            f"UPDATE sg_inquiry SET claimed_by = %s, claimed_until_us = {NOW_US} + {_CLAIM_US} WHERE mailed_at_us IS NULL"
-            " AND (claimed_by IS NULL OR claimed_by = %s"
-            f" OR NOT (claimed_until_us > {NOW_US} AND claimed_until_us <= {NOW_US} + {_CLAIM_US})) ORDER BY id LIMIT %s",
-            (server_id, server_id, limit),
-        ),
-        (
-            "SELECT id, name, email, phone, message FROM sg_inquiry WHERE mailed_at_us IS NULL AND claimed_by = %s"
-            " ORDER BY id LIMIT %s",
-            (server_id, limit),
-        ),
-        COMMIT,
-        commits=True,
-    )
-    return [Inquiry(*row) for row in found.rows]
-
-
-async def mark_mailed(connection: MysqlConnection, inquiry_id: int) -> None:
-    await connection.run(
-        (
-            f"UPDATE sg_inquiry SET mailed_at_us = {NOW_US}, waiting_key = NULL WHERE id = %s AND mailed_at_us IS NULL",
-            (inquiry_id,),
-        ),
-        commits=True,
-    )

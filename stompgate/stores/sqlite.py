@@ -27,6 +27,7 @@ from stompgate.ports.part import PartDown
 from stompgate.ports.store import LEASE_S, Lease, Outcome, OutcomeUnknown, StoreUnavailable
 
 from . import sqlite_history as history_sql
+from . import sqlite_inquiries as inquiries_sql
 from . import sqlite_outbox as outbox_sql
 from . import sqlite_prune as prune_sql
 from . import sqlite_queues as queues_sql
@@ -283,13 +284,19 @@ class SqliteStore:
     # Inquiries
 
     async def add_inquiry(self, inquiry: Inquiry) -> Inquiry:
-        return await self._write(lambda connection: outbox_sql.add_inquiry(connection, inquiry))
+        return await self._write(lambda connection: inquiries_sql.add_inquiry(connection, inquiry))
 
     async def unmailed(self, limit: int) -> Sequence[Inquiry]:
-        return await self._write(lambda connection: outbox_sql.unmailed(connection, self._server_id, limit))
+        return await self._write(lambda connection: inquiries_sql.unmailed(connection, self._server_id, limit))
 
     async def mark_mailed(self, inquiry_id: int) -> None:
-        await self._write(lambda connection: outbox_sql.mark_mailed(connection, inquiry_id))
+        await self._write(lambda connection: inquiries_sql.mark_mailed(connection, inquiry_id))
+
+    async def put_off_mail(self, delay_s: float, inquiry_id: int | None = None) -> None:
+        await self._write(lambda connection: inquiries_sql.put_off_mail(connection, delay_s, inquiry_id))
+
+    async def give_up_mail(self, failing_since_us: int, inquiry_id: int | None = None) -> Sequence[int]:
+        return await self._write(lambda connection: inquiries_sql.give_up_mail(connection, failing_since_us, inquiry_id))
 
     # Queues
 

@@ -10,10 +10,12 @@ from itertools import groupby
 
 from stompgate.backends import Kind as Backend
 from stompgate.backends import resolve
+from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.retention import Retention, RetentionLimits
 from stompgate.http.measures import TABLE, Kind
 from stompgate.http.metrics import BUILD_INFO, BUILD_INFO_ABOUT, LANE
 from stompgate.http.process import ProcessFigures
+from stompgate.mail.log import LogMail
 from stompgate.portions import backend_options
 from stompgate.ports.part import Figure, Measured
 from stompgate.settings import Settings
@@ -54,6 +56,7 @@ def page() -> str:
         HEAD,
         *_section("The server", [*_rows_of_the_table(), _row(BUILD_INFO, BUILD_INFO_ABOUT, "gauge", "version, python")]),
         *_section("The process", _rows_of(ProcessFigures().figures())),
+        *_section("Inquiries", _rows_of(Inquiries(MemoryStore(MemoryRows(), server_id=""), LogMail(), FakeClock()).figures())),
         *_section("Retention", _rows_of(Retention(MemoryStore(MemoryRows(), server_id=""), FakeClock(), NO_LIMITS).figures())),
     ]
     for kind, url, title in BACKENDS:

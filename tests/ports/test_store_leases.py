@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from stompgate.model.inquiries import Inquiry
@@ -138,3 +140,17 @@ async def test_inquiries_are_given_to_one_server_until_its_claim_ends(store_grou
     await one.mark_mailed(asked[0].id)
     assert list(await other.unmailed(10)) == asked[1:]
     assert list(await one.unmailed(10)) == []
+
+
+async def test_an_inquiry_that_was_put_off_is_anybodys_afterwards(store_group: StoreGroup) -> None:
+    one, other = await store_group.open("server-1"), await store_group.open("server-2")
+    first, second, third = [await one.add_inquiry(Inquiry(0, f"name {n}", "a@example.org", "010", "text")) for n in range(3)]
+    assert len(await one.unmailed(2)) == 2
+    await one.put_off_mail(0, first.id)
+    assert [(given.id, given.failures) for given in await other.unmailed(10)] == [(first.id, 1), (third.id, 0)]
+    await one.put_off_mail(0)
+    assert [given.id for given in await one.unmailed(10)] == [second.id], "another's claims stay"
+    now_us = await store_group.now_us()
+    given_up = await asyncio.gather(*(server.give_up_mail(now_us) for server in (one, other)))
+    assert sorted(number for ids in given_up for number in ids) == [first.id, second.id, third.id]
+    assert list(await other.unmailed(10)) == []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, Room, RoomUser
-from stompgate.ports.store import Store, Stored
+from stompgate.ports.store import PUT_OFF_LIMIT_S, Store, Stored
 
 from .conftest import StoreHome
 from .drafts import BUYER, SELLER, draft, make_room, rejected, say, stored
@@ -219,3 +220,50 @@ async def test_an_inquiry_asked_again_is_kept_once_until_it_is_mailed(home: Stor
     assert list(await store.unmailed(10)) == [kept, other]
     await store.mark_mailed(kept.id)
     assert (await store.add_inquiry(inquiry)).id not in (kept.id, other.id)
+
+
+async def test_what_could_not_be_mailed_waits_counts_and_outlives_the_server(home: StoreHome) -> None:
+    store = await home.open()
+    first, second = [await store.add_inquiry(Inquiry(0, f"name {n}", "a@example.org", "010", "text")) for n in range(2)]
+    await store.unmailed(10)
+    await store.put_off_mail(3600, first.id)
+    assert list(await store.unmailed(10)) == [second]
+    await store.put_off_mail(0, second.id)
+    await store.put_off_mail(0, second.id)
+    store = await home.open()
+    (again,) = await store.unmailed(10)
+    assert (again.id, again.failures, again.name) == (second.id, 2, "name 1")
+    assert again.failing_since_us > 0
+    await store.put_off_mail(3600)
+    both = await store.unmailed(10)
+    assert [(one.id, one.failures) for one in both] == [(first.id, 2), (second.id, 3)], "an outage for all puts nobody off"
+    assert both[1].failing_since_us == again.failing_since_us
+    await store.mark_mailed(second.id)
+    await store.put_off_mail(0, second.id)
+    await store.put_off_mail(0, 10_000)
+    assert [one.id for one in await store.unmailed(10)] == [first.id]
+
+
+async def test_what_was_put_off_for_ever_was_so_by_a_clock_set_back(store: Store) -> None:
+    asked = await store.add_inquiry(Inquiry(0, "name", "a@example.org", "010", "text"))
+    await store.put_off_mail(PUT_OFF_LIMIT_S + 60, asked.id)
+    assert [one.id for one in await store.unmailed(10)] == [asked.id]
+
+
+async def test_only_what_has_failed_for_so_long_is_given_up_and_each_is_told_once(home: StoreHome) -> None:
+    store = await home.open()
+    inquiry = Inquiry(0, "name", "a@example.org", "010", "text")
+    asked = [await store.add_inquiry(replace(inquiry, name=f"name {n}")) for n in range(4)]
+    for one in asked[:3]:
+        await store.put_off_mail(0, one.id)
+    failing = {one.id: one.failing_since_us for one in await store.unmailed(10)}
+    assert failing[asked[3].id] == 0
+    assert list(await store.give_up_mail(failing[asked[0].id] - 1)) == []
+    assert list(await store.give_up_mail(max(failing.values()), asked[3].id)) == []
+    assert list(await store.give_up_mail(max(failing.values()), asked[1].id)) == [asked[1].id]
+    assert list(await store.give_up_mail(max(failing.values()))) == [asked[0].id, asked[2].id]
+    assert list(await store.give_up_mail(max(failing.values()))) == []
+    await store.put_off_mail(0)
+    store = await home.open()
+    assert [one.id for one in await store.unmailed(10)] == [asked[3].id]
+    assert (await store.add_inquiry(replace(inquiry, name="name 0"))).id not in failing, "asked again it is a new one"
