@@ -129,12 +129,12 @@ async def test_a_server_opens_and_closes_while_redis_is_away(make: Make, own: Se
 
 async def test_a_redis_behind_a_network_that_swallows_everything(make: Make, own: Service, view: View) -> None:
     async with Proxy("127.0.0.1", own.port) as proxy:
-        presence = make("one", url=f"redis://127.0.0.1:{proxy.port}/0", deadline_s=0.3, reconnect_limit_s=0.1)
+        presence = make("one", url=f"redis://127.0.0.1:{proxy.port}/0", deadline_s=1.0, reconnect_limit_s=0.1)
         for each in ON_ONE:
             presence.opened(each)
         await shown(view, ON_ONE)
         proxy.swallowed = BOTH_WAYS
-        await goes_on_without(presence, "did not answer within 0.3 s")
+        await goes_on_without(presence, "did not answer within 1 s")
         await cannot_be_read(presence)
         proxy.heal()
         await is_told_afterwards(presence, view)

@@ -97,7 +97,7 @@ async def test_what_is_told_is_true_wherever_the_link_is_cut(furnished: Saved, o
         # With one connection for writing, a ping waits until the store has done what it does at first by itself.
         async with (
             Proxy("127.0.0.1", port_of(url)) as proxy,
-            opened(by_way_of(url, proxy.port), write_connections=1) as store,
+            opened(by_way_of(url, proxy.port), write_connections=1, deadline_s=30.0) as store,
         ):
             await store.ping()
             proxy.cut_at_piece(way, number)
