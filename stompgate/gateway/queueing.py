@@ -37,14 +37,13 @@ class QueueConsumer(Protocol):
 class _Served:
     """A queue that has consumers here."""
 
-    __slots__ = ("consumers", "is_hinted", "name", "timer", "work")
+    __slots__ = ("consumers", "is_hinted", "name", "work")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.consumers: Consumers[QueueConsumer] = Consumers()
         self.is_hinted = False  # there may be more than was seen
         self.work: asyncio.Task[None] | None = None
-        self.timer: Timer | None = None
 
 
 class QueueDesk:
@@ -63,6 +62,7 @@ class QueueDesk:
         self._served: dict[str, _Served] = {}
         self._intake = QueueIntake(queues, clock, limits, self._arrived)
         self._works: set[asyncio.Task[None]] = set()
+        self._look_timer: Timer | None = None
         self._consumed: list[Claim] = []
         self._returned: list[Claim] = []
         self._settling: asyncio.Task[None] | None = None
@@ -89,8 +89,8 @@ class QueueDesk:
     async def close(self) -> None:
         """Put and settle what was accepted, claim nothing more. What is left in doubt is free when the lease is let go."""
         self._is_closed = True
-        for served in self._served.values():
-            self._stop(served)
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         for work in self._works:
             work.cancel()
         try:
@@ -111,6 +111,8 @@ class QueueDesk:
         if served is None:
             served = self._served[queue] = _Served(queue)
         served.consumers.add(consumer)
+        if self._look_timer is None:
+            self._look_later()
         self.hint(queue)
 
     def leave(self, queue: str, consumer: QueueConsumer) -> None:
@@ -120,7 +122,6 @@ class QueueDesk:
             return
         served.consumers.discard(consumer)
         if not len(served.consumers):
-            self._stop(served)
             del self._served[queue]
 
     def hint(self, queue: str) -> None:
@@ -138,9 +139,12 @@ class QueueDesk:
 
     def _begin(self, served: _Served) -> None:
         if served.work is None and not self._is_closed:
-            served.work = asyncio.create_task(self._serve(served), name=f"serve {served.name}")
-            self._works.add(served.work)
-            served.work.add_done_callback(self._works.discard)
+            served.work = self._own(asyncio.create_task(self._serve(served), name=f"serve {served.name}"))
+
+    def _own(self, work: asyncio.Task[None]) -> asyncio.Task[None]:
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        return work
 
     def _arrived(self, queue: str) -> None:
         """A queue has messages that it did not have before: here, and for the other servers."""
@@ -166,7 +170,6 @@ class QueueDesk:
                 served.is_hinted = served.is_hinted or len(claims) == wanted
         finally:
             served.work = None
-            self._look_later(served)
 
     async def _claim(self, queue: str, wanted: int) -> Sequence[Claim]:
         """Claims nothing if the store is away; the next look tries again. An unknown outcome is asked for until it is known:
@@ -194,15 +197,25 @@ class QueueDesk:
             self.redelivered += claim.is_redelivered
             consumer.give(claim)
 
-    def _look_later(self, served: _Served) -> None:
-        self._stop(served)
-        if len(served.consumers) and not self._is_closed:
-            served.timer = self._clock.call_later(self._limits.look_every_s, lambda: self.hint(served.name))
+    def _look_later(self) -> None:
+        self._look_timer = None
+        if self._served and not self._is_closed:
+            self._look_timer = self._clock.call_later(self._limits.look_every_s, self._begin_look)
 
-    def _stop(self, served: _Served) -> None:
-        if served.timer is not None:
-            served.timer.cancel()
-            served.timer = None
+    def _begin_look(self) -> None:
+        self._own(asyncio.create_task(self._look(), name="queues look"))
+
+    async def _look(self) -> None:
+        """See, in one call for all queues, where something is that no hint told of: hints get lost, and leases end."""
+        try:
+            wanting = [name for name, served in self._served.items() if served.work is None and served.consumers.credit]
+            if wanting and self._may_claim():
+                for queue in await self._queues.claimable(wanting, owner=self._owner):
+                    self.hint(queue)
+        except StoreUnavailable:
+            pass  # the next look sees it
+        finally:
+            self._look_later()
 
     async def _settle_all(self) -> None:
         try:

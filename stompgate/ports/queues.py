@@ -42,6 +42,9 @@ class Queues(Part, Protocol):
         that no other call has, returns what the first has claimed.
         """
 
+    async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
+        """In which of these queues there is something that ``owner`` might claim now. One call for all; it changes nothing."""
+
     async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
         """Let go of claims: ``consumed`` messages are gone, ``returned`` ones wait again, at their old place.
 

@@ -52,6 +52,9 @@ class MemoryQueues:
                 one.deliveries += 1
         return [Claim(one.message, one.deliveries) for one in found]
 
+    async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:  # noqa: ARG002 (all have leases)
+        return [queue for queue in queues if any(one.holder is None for one in self._queues.get(queue, {}).values())]
+
     async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
         for claim in returned:
             if (one := self._held(owner, claim)) is not None:

@@ -319,5 +319,8 @@ class MysqlStore:
     async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
         return await self._queues.claim(queue, limit, owner=owner, attempt=attempt)
 
+    async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
+        return await self._queues.claimable(queues, owner=owner)
+
     async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
         await self._queues.settle(owner, consumed=consumed, returned=returned)

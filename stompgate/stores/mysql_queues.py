@@ -63,6 +63,15 @@ class MysqlQueues:
         self._in_doubt.discard(attempt)
         return claims
 
+    async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
+        if not queues:
+            return []
+        statements = [
+            _claimable(queues[start : start + _ROWS_AT_ONCE], owner) for start in range(0, len(queues), _ROWS_AT_ONCE)
+        ]
+        results = await self._lane.call(lambda link: link.run(*statements))
+        return [queue for result in results for (queue,) in result.rows]
+
     async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
         statements = [
             *_settlements("DELETE m", "", owner, consumed),
@@ -176,6 +185,16 @@ def _left_behind(queue: str, owners: Sequence[str]) -> Statement:
     gaps = list(pairwise(edges))
     selects = [f"(SELECT %s AS low, %s AS high FROM {_TABLE} WHERE queue = %s AND {_within(high)} LIMIT 1)" for _, high in gaps]
     return " UNION ALL ".join(selects), [value for gap in gaps for value in (*gap, queue, *_ends(gap))]
+
+
+def _claimable(queues: Sequence[str], owner: str) -> Statement:
+    """In which queues something is free, or held by another without a lease. What is held is as much as consumers may hold."""
+    exists = "EXISTS (SELECT 1 FROM sg_queue_message m FORCE INDEX (sg_queue_message_claim) WHERE m.queue = w.queue AND"
+    return (
+        f"SELECT w.queue FROM (SELECT %s AS queue{' UNION ALL SELECT %s' * (len(queues) - 1)}) w"
+        f" WHERE {exists} m.claimed_by IS NULL) OR {exists} m.claimed_by <> %s AND m.claimed_by NOT IN ({_VALID}))",
+        (*queues, owner),
+    )
 
 
 def _releases(queue: str, gaps: Sequence[Gap]) -> Iterator[Statement]:

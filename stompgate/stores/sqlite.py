@@ -307,6 +307,9 @@ class SqliteStore:
     async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
         return await self._write(lambda connection: queues_sql.claim(connection, queue, limit, owner, attempt))
 
+    async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
+        return await self._read(lambda connection: queues_sql.claimable(connection, queues, owner)) if queues else []
+
     async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
         if consumed or returned:
             await self._write(lambda connection: queues_sql.settle(connection, owner, consumed, returned))

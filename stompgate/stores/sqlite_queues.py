@@ -71,6 +71,20 @@ def claim(connection: sqlite3.Connection, queue: str, limit: int, owner: str, at
     return claims_of(queue, free, more=1)
 
 
+def claimable(connection: sqlite3.Connection, queues: Sequence[str], owner: str) -> list[str]:
+    """The contract is that of ``Queues.claimable``."""
+    found: list[str] = []
+    exists = "EXISTS (SELECT 1 FROM sg_queue_message m INDEXED BY sg_queue_message_claim WHERE m.queue = w.column1 AND"
+    for some in slices(queues):
+        rows = connection.execute(
+            f"SELECT w.column1 FROM (VALUES {place_holders(len(some), '(?)')}) w WHERE {exists} m.claimed_by IS NULL)"
+            f" OR {exists} m.claimed_by < ?) OR {exists} m.claimed_by > ?)",
+            [*some, owner, owner],
+        )
+        found += [queue for (queue,) in rows.fetchall()]
+    return found
+
+
 def settle(connection: sqlite3.Connection, owner: str, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
     """The contract is that of ``Queues.settle``."""
     for change, claims in (("DELETE FROM sg_queue_message", consumed), (f"UPDATE sg_queue_message SET {_FREE}", returned)):

@@ -38,7 +38,7 @@ class SteeredQueues(MemoryQueues):
 
     def __init__(self) -> None:
         super().__init__()
-        self.troubles: dict[str, list[Trouble]] = {"put": [], "claim": [], "settle": []}
+        self.troubles: dict[str, list[Trouble]] = {"put": [], "claim": [], "settle": [], "look": []}
         self.calls: list[str] = []
         self.sizes: list[int] = []
 
@@ -49,6 +49,9 @@ class SteeredQueues(MemoryQueues):
 
     async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
         return await self._do("claim", partial(super().claim, queue, limit, owner=owner, attempt=attempt))
+
+    async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
+        return await self._do("look", partial(super().claimable, queues, owner=owner))
 
     async def settle(self, owner: str, *, consumed: Sequence[Claim], returned: Sequence[Claim]) -> None:
         self.sizes.append(max(len(consumed), len(returned)))
@@ -286,7 +289,7 @@ async def test_an_outage_is_followed_by_a_look_and_nothing_is_asked_meanwhile(at
     for looks in (2, 3):
         at.clock.advance(LIMITS.look_every_s)
         await idle()
-        assert len(at.queues.calls) == looks
+        assert at.queues.calls.count("claim") == looks
     assert [claim.message.id for claim in taker.given] == ["1"]
 
 
@@ -309,6 +312,21 @@ async def test_no_look_is_made_for_a_queue_without_consumers(at: Desk) -> None:
     at.clock.advance(10 * LIMITS.look_every_s)
     await idle()
     assert at.queues.calls == ["claim"]
+
+
+async def test_one_look_serves_all_queues_and_those_with_nothing_are_left_alone(at: Desk) -> None:
+    takers = {f"/queue/{number}": Taker() for number in range(20)}
+    for queue, taker in takers.items():
+        at.desk.join(queue, taker)
+    await idle()
+    at.queues.calls.clear()
+    await MemoryQueues.put(at.queues, [QueueMessage("1", "/queue/7", (), b"", 0)], limit=5)
+    at.queues.troubles["look"] = [AWAY]
+    for _ in range(2):
+        at.clock.advance(LIMITS.look_every_s)
+        await idle()
+    assert at.queues.calls == ["look", "look", "claim"]
+    assert [queue for queue, taker in takers.items() if taker.given] == ["/queue/7"]
 
 
 # Settling

@@ -141,3 +141,12 @@ async def test_messages_for_several_queues_are_put_together_or_not_at_all(queues
     await queues.put(both, limit=1)
     found = [len(await claim(queues, queue=queue)) for queue in ("/queue/a", "/queue/b", "/queue/c")]
     assert found == [2, 2, 0]
+
+
+async def test_a_look_tells_where_something_can_be_claimed(queues: Queues) -> None:
+    names = [f"/queue/{number}" for number in range(300)]
+    await queues.put([message(1, names[3]), message(1, names[299]), message(1, "/queue/other")], limit=10)
+    assert sorted(await queues.claimable(names, owner=OWNER)) == [names[299], names[3]]
+    await claim(queues, queue=names[3])
+    assert list(await queues.claimable(names, owner=OWNER)) == [names[299]]
+    assert list(await queues.claimable([], owner=OWNER)) == []

@@ -115,7 +115,9 @@ async def test_a_server_that_lets_its_lease_go_leaves_its_claims_to_others_at_on
     await one.queues.put(messages(2), limit=100)
     await one.claim()
     assert list(await two.claim()) == []
+    assert list(await two.queues.claimable([QUEUE], owner=two.owner)) == []
     await one.store.release_lease(one.owner)
+    assert list(await two.queues.claimable([QUEUE], owner=two.owner)) == [QUEUE]
     assert numbers(await two.claim()) == [0, 1]
 
 
