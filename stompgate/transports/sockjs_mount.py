@@ -104,12 +104,12 @@ class SockJsMount:
                 "sockjs_sessions", "Sessions that are carried by requests, those just closed included.", len(self._sessions)
             ),
             Figure(
-                "sockjs_unknown_sessions_total",
+                "stompgate_sockjs_unknown_sessions_total",
                 "Requests for a session that is not here: it is over, or the balancer brought them to the wrong server.",
                 self._unknown,
             ),
             Figure(
-                "sockjs_not_text_total",
+                "stompgate_sockjs_not_text_total",
                 "Messages that are no text, which SockJS cannot carry, and in whose place something else went.",
                 self._texts.not_text,
             ),

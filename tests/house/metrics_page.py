@@ -5,20 +5,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
 
+from stompgate.access.origins import AllowedOrigins
 from stompgate.backends import Kind as Backend
 from stompgate.backends import resolve
 from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.retention import Retention, RetentionLimits
+from stompgate.gateway.link import Link
 from stompgate.http.measures import TABLE, Kind
 from stompgate.http.metrics import BUILD_INFO, BUILD_INFO_ABOUT, LANE
 from stompgate.http.process import ProcessFigures
 from stompgate.mail.log import LogMail
-from stompgate.portions import backend_options
+from stompgate.portions import backend_options, sockjs_options
 from stompgate.ports.part import Figure, Measured
 from stompgate.settings import Settings
+from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.outbox import Flusher, OutboxLimits
+from stompgate.transports.sockjs_mount import SockJsMount
+from stompgate.transports.websocket import Receiver
 from tests.fakes import FakeClock
 from tests.memory_store import MemoryRows, MemoryStore
 
@@ -57,6 +65,7 @@ def page() -> str:
         *_section("The server", [*_rows_of_the_table(), _row(BUILD_INFO, BUILD_INFO_ABOUT, "gauge", "version, python")]),
         *_section("The process", _rows_of(ProcessFigures().figures())),
         *_section("Inquiries", _rows_of(Inquiries(MemoryStore(MemoryRows(), server_id=""), LogMail(), FakeClock()).figures())),
+        *_section("SockJS", _rows_of(sockjs_figures())),
         *_section("Retention", _rows_of(Retention(MemoryStore(MemoryRows(), server_id=""), FakeClock(), NO_LIMITS).figures())),
     ]
     for kind, url, title in BACKENDS:
@@ -70,6 +79,19 @@ def figures_of(kind: Backend, url: str) -> Sequence[Figure]:
     """The figures of a part that is not opened; none if it keeps none."""
     part = resolve(kind, url)(url, server_id="server", clock=FakeClock(), zone=None, options=backend_options(Settings(), url))
     return part.figures() if isinstance(part, Measured) else ()
+
+
+def sockjs_figures() -> Sequence[Figure]:
+    """The figures of a mount that nobody uses."""
+    with closing(asyncio.new_event_loop()) as loop:
+        flusher = Flusher(loop, TimerWheel(), OutboxLimits())
+        (options,) = sockjs_options(Settings())
+        return SockJsMount(options, AllowedOrigins(["*"]), flusher, nobody, lambda: None).figures()
+
+
+def nobody(link: Link) -> Receiver:
+    """Takes no connection."""
+    raise AssertionError(link)
 
 
 def _section(title: str, rows: Iterable[str]) -> Iterator[str]:
