@@ -1,10 +1,11 @@
 # One word per job; `make help` lists them. Set-up is part of each job and done once per state of the lock files.
 
 .DEFAULT_GOAL := help
-.PHONY: help run services services-stop cluster test lint bench proof lock clean
+.PHONY: help run services services-stop cluster test lint dist bench proof lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+DIST := dist
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The first Python that runs and is new enough. Version managers put names into PATH that don't run, so each is tried.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 python3.14,$(shell \
@@ -15,6 +16,8 @@ RUN_READY := $(VENV)/.run-$(shell cksum < requirements/run.lock | cut -d ' ' -f 
 DEV_READY := $(VENV)/.dev-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 # The floors where a branch that no test takes is a defect.
 CORE := stompgate/model/*,stompgate/ports/*,stompgate/stomp/*,stompgate/timing/*,stompgate/broker/*,stompgate/chat/*,stompgate/access/*,stompgate/gateway/*
+# Tests wait more than they work, for time-outs and for servers to start.
+WORKERS := 3
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --no-header --allow-unsafe --resolver=backtracking
 
@@ -39,7 +42,7 @@ cluster: $(DEV_READY) ## those three and two servers on them, on ports 8070 and 
 test: $(DEV_READY) lint ## set up all that the tests need, lint, run them, show the coverage
 	@sh tests/set-up.sh
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	@printf 'model to gateway, %%: '
@@ -49,6 +52,14 @@ lint: $(DEV_READY) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
+
+dist: $(DEV_READY) ## the wheel, the sdist, and a bundle that installs on a machine of one's own (docs/operations/install.md), in dist/
+	@rm -rf $(DIST)
+	@$(BIN)/python -m hatchling build --target sdist --target wheel --directory $(abspath $(DIST)) >/dev/null
+	@bundle=stompgate-$$($(BIN)/python -m hatchling version) && mkdir $(DIST)/$$bundle && \
+		cp -R $(DIST)/$$bundle-*.whl requirements/run.lock deploy/systemd deploy/ec2 $(DIST)/$$bundle && \
+		tar -C $(DIST) --owner=0 --group=0 --sort=name -czf $(DIST)/$$bundle-bundle.tar.gz $$bundle && rm -r $(DIST)/$$bundle
+	@cd $(DIST) && sha256sum *.tar.gz *.whl > SHA256SUMS && ls
 
 bench: $(DEV_READY) ## measure server CPU per message and memory per connection; asserts nothing
 	@$(BIN)/python -m bench

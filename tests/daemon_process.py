@@ -60,8 +60,15 @@ class Ended:
 class Daemon:
     """One daemon with its data in ``folder``. ``settings`` are sections of the settings file; the port is a free one."""
 
-    def __init__(self, folder: Path, settings: Sections | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Sections | None = None,
+        options: Sequence[str] = (),
+        program: Sequence[str] = (sys.executable, "-W", "default::ResourceWarning", "-m", "stompgate"),
+    ) -> None:
         self.folder = folder
+        self._program = program
         self.expected_log: set[str] = {"the event loop stood still"}  # as any may, on a machine that does much else
         self._settings: Sections = {"server_id": "test-server", **(settings or {})}
         self._options = options
@@ -90,7 +97,7 @@ class Daemon:
         config = self.folder / "settings.toml"
         config.write_text(as_toml(self._settings))
         store = f"sqlite://{self.folder / 'chat.db'}"
-        command = [sys.executable, "-W", "default::ResourceWarning", "-m", "stompgate", "serve", "--config", str(config)]
+        command = [*self._program, "serve", "--config", str(config)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stompgate.ports.store import LEASE_S
 from stompgate.config import load
+from stompgate.ports.store import LEASE_S
 from stompgate.settings import SECRET_KEYS, Settings
 from stompgate.stopping import limit_s
 from tests.daemon_process import DEADLINE_S, READY, wait_until
@@ -137,7 +137,9 @@ async def system_calls_of_a_life(folder: Path) -> list[tuple[str, str]]:
     ]
     environment = {**os.environ, "STOMPGATE_STORE": f"sqlite://{folder / 'chat.db'}"}
     with output.open("wb") as out:
-        tracer = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, env=environment)
+        tracer = subprocess.Popen(  # noqa: ASYNC220 (it is to be quick)
+            command, stdout=out, stderr=subprocess.DEVNULL, env=environment
+        )
     try:
         wait_until(lambda: READY.search(output.read_text()) is not None, "it is ready", 2 * DEADLINE_S)
         ready = READY.search(output.read_text())

@@ -22,7 +22,7 @@ class Unit:
     root: Path = Path("/")
 
     def values(self, key: str) -> list[str]:
-        """Every value of a key, in order, with the specifiers of the instance filled in. An empty one takes back those before."""
+        """Every value of a key, in order, with the specifiers filled in. An empty one takes back those before."""
         found: list[str] = []
         for value in re.findall(rf"(?m)^{key}=(.*)$", self.text):
             found = [*found, self._filled(value)] if value else []

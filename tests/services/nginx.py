@@ -15,7 +15,7 @@ from .service import NotInstalled
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "compose" / "nginx.conf"
 _ANSWER_TIMEOUT_S = 1.0
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Nginx:
         ports = iter(self.server_ports)
         text = re.sub(r"server chat-server-\d+:8070", lambda _: f"server 127.0.0.1:{next(ports)}", DEPLOYED.read_text())
         text = text.replace("listen 80 ", f"listen 127.0.0.1:{self.port} ")
-        folders = "".join(f"    {name}_temp_path {self.folder / name};\n" for name in _TEMPORARY)
+        folders = "".join(f"    {name}_temp_path {self.folder / name};\n" for name in TEMPORARY)
         (self.folder / "nginx.conf").write_text(text.replace("http {\n", f"http {{\n{folders}", 1))
 
     def command(self, *more: str) -> list[str]:
