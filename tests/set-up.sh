@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets up what is needed beside Python. `set-up.sh services`: MariaDB, Redis and Kafka; without an argument also what else the
-# tests need: Chromium, strace, nginx, STOMP for Perl and Ruby, Node.js with packages, a Spring application. What cannot be
-# installed is named in one line each and left out; the tests that need it then say so, and fail where CI is set. No service of
+# tests need: Chromium, strace, nginx, shellcheck, systemd's tools, STOMP for Perl and Ruby, Node.js with packages, a Spring
+# application. What cannot be installed is named in one line each and left out; the tests that need it then say so, and fail where CI is set. No service of
 # the system's is started or enabled.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -62,6 +62,20 @@ kafka() { # Kafka's jars by Maven, then the archive of its classes; marked as do
 	touch "$ready"
 }
 
+schema() { # the schema of user data, out of Debian's package of cloud-init, which itself is not installed
+	file=$PWD/deploy/cloud-init/schema.json
+	[ ! -e "$file" ] || return 0
+	command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+	unpacked=$(mktemp -d) && chmod 755 "$unpacked"
+	(cd "$unpacked" && { apt-get download -qq cloud-init || { apt-get update -qq && apt-get download -qq cloud-init; }; } &&
+		dpkg -x cloud-init_*.deb .) >/dev/null 2>&1
+	mkdir -p "$(dirname "$file")"
+	cp "$unpacked"/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json "$file" 2>/dev/null
+	copied=$?
+	rm -rf "$unpacked"
+	return $copied
+}
+
 has mariadbd || debian_server mariadb mariadb-server || missing "MariaDB: needs root and apt-get, or mariadbd in PATH"
 has redis-server || debian_server redis-server redis-server || missing "Redis: needs root and apt-get, or redis-server in PATH"
 kafka
@@ -95,6 +109,11 @@ spring
 has chromium || debian chromium || missing "Chromium: needs root and apt-get, or chromium in PATH"
 has strace || debian strace || missing "strace: needs root and apt-get, or strace in PATH"
 has nginx || debian_server nginx nginx-light || missing "nginx: needs root and apt-get, or nginx in PATH"
+has shellcheck || debian shellcheck || missing "shellcheck: needs root and apt-get, or shellcheck in PATH"
+has curl || debian curl || missing "curl: needs root and apt-get, or curl in PATH"
+# Only for its tools that look at unit files: by itself this package neither starts anything nor becomes the init of the system.
+has systemd-analyze || debian systemd || missing "systemd's tools: need root and apt-get, or systemd-analyze in PATH"
+schema || missing "the schema of cloud-init's user data: needs apt-get and dpkg"
 if ! has node || ! has npm; then
 	debian nodejs npm || missing "Node.js and npm: need root and apt-get, or node and npm in PATH"
 fi
