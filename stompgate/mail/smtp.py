@@ -46,6 +46,7 @@ class SmtpMail:
         self._access = access
         self._clock = clock
         self._trouble = ""
+        self._is_closing = False
         self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -55,6 +56,8 @@ class SmtpMail:
     async def close(self) -> None:
         """Stop looking."""
         checking, self._checking = self._checking, None
+        # The driver may swallow a cancellation that comes at the same moment as an answer (asyncio.wait_for before Python 3.12).
+        self._is_closing = True
         if checking is not None:
             checking.cancel()
             await asyncio.wait([checking])
@@ -82,7 +85,7 @@ class SmtpMail:
     # How it is
 
     async def _check_for_ever(self) -> None:
-        while True:
+        while not self._is_closing:
             try:
                 async with self._session() as session:
                     await self._envelope(session)
@@ -92,7 +95,7 @@ class SmtpMail:
             await self._until_it_is_down()
 
     async def _until_it_is_down(self) -> None:
-        while True:
+        while not self._is_closing:
             over = asyncio.Event()
             timer = self._clock.call_later(self._access.check_every_s, over.set)
             try:
