@@ -158,6 +158,7 @@ def wire(
         limits=portions.listen_limits(settings.listen, connections),
         websocket_limits=portions.websocket_limits(settings),
     )
+    http.door = lambda: Doorkeeper(house)
     measured = [*container.measured(), chat.inquiries, chat.retention, *sockjs]
     sources = Sources(gate=gate, outbox=chat.outbox, door=house, http=http, loop=ticker, measured=measured)
     return Server(

@@ -63,6 +63,7 @@ class HeadLimited(HttpToolsProtocol):
     _is_refused = False
     _head_bytes = 0
     head_limit_bytes = 0
+    door: Callable[[], asyncio.Protocol] | None = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -91,6 +92,23 @@ class HeadLimited(HttpToolsProtocol):
             if self._head_bytes > self.head_limit_bytes and not self.transport.is_closing():
                 self._refuse()
 
+    def handle_websocket_upgrade(self) -> None:
+        """A later request asks for a WebSocket, as a proxy that keeps its connections may: it goes to the door like a first."""
+        assert self.door is not None
+        self.connections.discard(self)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()  # an answer is under way, and nothing else may be written into it
+            return
+        lines = [b"%s: %s" % header for header in self.scope["headers"]]
+        head = b"\r\n".join([b"%s %s HTTP/1.1" % (self.scope["method"].encode(), self.url), *lines, b"", b""])
+        door = self.door()
+        self.transport.set_protocol(door)
+        door.connection_made(self.transport)
+        door.data_received(head)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self.door is not None
+
     def _refuse(self) -> None:
         """Say so and end; what still comes has a place to go until the watch closes, or a reset would destroy the answer."""
         self._is_refused = True
@@ -111,7 +129,11 @@ class _Seen:
 
 
 class HttpSide:
-    """Makes protocols for HTTP connections and watches over them. ``patience_s``: how long a peer may keep us waiting."""
+    """Makes protocols for HTTP connections and watches over them. ``patience_s``: how long a peer may keep us waiting.
+
+    ``door`` makes the protocol that a connection is handed back to when a later request of it asks for a WebSocket; without one
+    that is answered as if it had asked for the page.
+    """
 
     def __init__(self, app: ASGIApp, now_s: Callable[[], float], *, patience_s: float, head_limit_bytes: int) -> None:
         # Who calls is decided by the connection alone: forwarded addresses would be believed from any local process.
@@ -124,6 +146,7 @@ class HttpSide:
         self._patience_s = patience_s
         self._head_limit_bytes = head_limit_bytes
         self._seen: dict[Any, _Seen] = {}
+        self.door: Callable[[], asyncio.Protocol] | None = None
 
     def protocol_for(self, head: bytes) -> asyncio.Protocol:
         """A protocol for a connection that begins with this head. HTTP/1.0 needs the one that sends it no chunks."""
@@ -131,6 +154,7 @@ class HttpSide:
             return Http10(config=self._config, server_state=self._state, app_state={DEPARTURE: Departure()})
         protocol = HeadLimited(config=self._config, server_state=self._state, app_state={DEPARTURE: Departure()})
         protocol.head_limit_bytes = self._head_limit_bytes
+        protocol.door = self.door
         return protocol
 
     @property

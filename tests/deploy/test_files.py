@@ -23,7 +23,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 USER_DATA = DEPLOY / "ec2" / "user-data.yaml"
 
 
-def names(paths: list[Path]) -> Any:
+def names(paths: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("file", paths, ids=lambda path: path.name)
 
 

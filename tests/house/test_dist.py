@@ -82,6 +82,7 @@ def test_the_wheel_has_the_whole_program_and_nothing_else(dist: Path) -> None:
 
 
 def test_the_checksums_are_those_of_the_files(dist: Path) -> None:
-    lines = dict(reversed(line.split("  ")) for line in (dist / "SHA256SUMS").read_text().splitlines())
+    split = (line.split("  ") for line in (dist / "SHA256SUMS").read_text().splitlines())
+    lines = {name: digest for digest, name in split}
     assert lines == {file.name: sha256(file.read_bytes()).hexdigest() for file in dist.iterdir() if file.name != "SHA256SUMS"}
     assert len(lines) == 3

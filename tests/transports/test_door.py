@@ -254,6 +254,31 @@ async def test_a_second_head_is_bounded_like_the_first(hasty_daemon: Daemon) -> 
         assert await read_problem(reader) == (413, "frame-too-large")
 
 
+async def test_a_websocket_may_be_asked_for_behind_other_requests_of_the_same_connection(shared_daemon: Daemon) -> None:
+    """As by a proxy that keeps its connections to us."""
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    upgrade = f"Connection: Upgrade\r\nUpgrade: websocket\r\n{key}"
+    async with raw(shared_daemon) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            status, headers = await read_head(reader)
+            assert status == 200
+            await reader.readexactly(int(headers["content-length"]))
+        writer.write(f"GET /ws-stomp?a=b HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n".encode())
+        status, _ = await read_head(reader)
+        assert status == 101
+        frame = WebSocketFrame(Opcode.TEXT, b"CONNECT\naccept-version:1.2\nhost:x\nsender:user\n\n\0")
+        writer.write(frame.serialize(mask=True))
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await reader.readexactly(11))[-9:] == b"CONNECTED"
+    async with raw(shared_daemon) as (reader, writer):
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await read_head(reader))[0] == 200
+        writer.write(f"GET /ws-stomp HTTP/1.1\r\nHost: x\r\nOrigin: http://elsewhere.example\r\n{upgrade}\r\n".encode())
+        async with asyncio.timeout(DEADLINE_S):
+            assert b" 403 " in await reader.read()
+
+
 @pytest.mark.parametrize(
     "beginning",
     [
