@@ -74,6 +74,8 @@ proof: $(DEV_READY) ## the long forms: WebSocket cases, STOMP against a second r
 	@$(BIN)/python -m tests.torture.one_sequence --messages 100000
 
 lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and requirements/dev.in
+	@$(PIP) uninstall --yes stompest # where it is installed its own setup.py, which the compiler runs, fails
+	@rm -f $(VENV)/.dev-*
 	@$(COMPILE) --upgrade --output-file requirements/run.lock pyproject.toml
 	@$(COMPILE) --upgrade --output-file requirements/dev.lock requirements/dev.in
 	@npm install --prefix tests/node --package-lock-only --omit-lockfile-registry-resolved --no-fund --no-audit --silent
