@@ -67,7 +67,7 @@ class Desk:
         return orders
 
 
-def _session_of(folder: Path) -> SMTP:
+def _session_of(folder: Path, desk: Desk) -> SMTP:
     set_up = json.loads((folder / "set-up.json").read_text())
     context = None
     if set_up["certificate"]:
@@ -81,7 +81,7 @@ def _session_of(folder: Path) -> SMTP:
         return AuthResult(success=known, handled=False, message=None if known else f"535 5.7.8 wrong: {data.password.decode()}")
 
     return SMTP(
-        Desk(folder),
+        desk,
         hostname="localhost",
         tls_context=context,
         require_starttls=context is not None,
@@ -94,7 +94,8 @@ def _session_of(folder: Path) -> SMTP:
 
 async def _serve(folder: Path) -> None:
     port = json.loads((folder / "set-up.json").read_text())["port"]
-    server = await asyncio.get_running_loop().create_server(lambda: _session_of(folder), "localhost", port)
+    desk = Desk(folder)
+    server = await asyncio.get_running_loop().create_server(lambda: _session_of(folder, desk), "localhost", port)
     (folder / "ready").touch()
     await server.serve_forever()
 
