@@ -54,14 +54,10 @@ class Services:
                 unit.command, cwd=unit.state, env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
             )
         (self._run / f"{instance}.pid").write_text(str(process.pid))
-        end = time.monotonic() + DEADLINE_S
-        while process.poll() is None and time.monotonic() < end:
-            try:
-                if "READY" in supervisor.next(0.1):
-                    return True
-            except TimeoutError:
-                continue
-        return False
+        try:
+            return self._becomes_ready(process, supervisor)
+        finally:
+            supervisor.close()
 
     def stop(self, instance: str) -> bool:
         """End it as the unit says; returns whether it did within its time."""
@@ -104,6 +100,16 @@ class Services:
         files = [units / "stompgate@.service", *sorted((units / "stompgate@.service.d").glob("*.conf"))]
         return Unit("\n".join(file.read_text() for file in files if file.exists()), instance, self._root)
 
+    def _becomes_ready(self, process: subprocess.Popen[bytes], supervisor: Supervisor) -> bool:
+        end = time.monotonic() + DEADLINE_S
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                if "READY" in supervisor.next(0.1):
+                    return True
+            except TimeoutError:
+                continue
+        return False
+
     def _hand_over(self, unit: Unit, instance: str) -> Path:
         folder = self._run / f"{instance}.credentials"
         folder.mkdir(exist_ok=True)
@@ -125,6 +131,10 @@ def main(words: list[str]) -> int:
     command = words[1]
     services.note(words[1:])
     instances = [found[1] for word in words[2:] if (found := re.fullmatch(r"stompgate@(.+?)(?:\.service)?", word))]
+    if command == "kill":
+        for instance in instances:
+            services.kill(instance)
+        return 0
     actions = {"start": services.start, "stop": services.stop, "restart": services.restart, "reload": services.reload}
     if command == "is-active":
         return 0 if all(services.pid(instance) for instance in instances) else 3
