@@ -266,3 +266,29 @@ async def test_nothing_is_wider_than_a_phone(daemon: Daemon, new_person: NewPers
     assert back["width"] >= FINGER_PX
     assert await person.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert await person.page.locator("#scroll").evaluate("scroll => scroll.scrollWidth - scroll.clientWidth") == 0
+
+
+@pytest.mark.parametrize("way", ["sockjs-websocket", "sockjs-xhr-streaming", "sockjs-xhr-polling"])
+async def test_it_chats_by_sockjs_as_well(daemon: Daemon, new_person: NewPerson, way: str) -> None:
+    room = await make_room(daemon.url, BUYER, SELLER)
+    buyer, seller = await new_person(BUYER), await new_person(SELLER)
+    await buyer.open(room=room, transport=way)
+    await seller.open(room=room)
+    await seller.page.locator("#transport").select_option(way)
+    await seller.is_online()
+    said = [f"{person.name} says {number}" for number in range(3) for person in (buyer, seller)]
+    for number, content in enumerate(said, 1):
+        await (buyer if content.startswith(BUYER) else seller).say(content)
+        for person in (buyer, seller):
+            await person.sees(said[:number])
+    await asyncio.to_thread(daemon.kill)
+    await expect(buyer.page.locator("#connection")).not_to_have_attribute("data-state", "online", timeout=WAIT_MS)
+    await asyncio.to_thread(daemon.start_again)
+    for person in (buyer, seller):
+        await person.is_online()
+        await expect(person.page.locator("#connection-text")).to_contain_text("Connected again", timeout=WAIT_MS)
+    await buyer.say("back")
+    await seller.sees([*said, "back"])
+    name = {"sockjs-websocket": "/websocket", "sockjs-xhr-streaming": "/xhr_streaming", "sockjs-xhr-polling": "/xhr"}[way]
+    for person in (buyer, seller):
+        assert any(urlsplit(url).path.endswith(name) for url in person.requests)

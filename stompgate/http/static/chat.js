@@ -63,8 +63,11 @@ export class Conversation {
 }
 
 export class Chat {
-  /** @param {string} user @param {import('./rest.js').Rest} rest @param {string} url of the WebSocket @param {Listener} listener */
-  constructor(user, rest, url, listener) {
+  /**
+   * @param {string} user @param {import('./rest.js').Rest} rest @param {() => import('./sockjs.js').Socket} newSocket
+   * @param {Listener} listener
+   */
+  constructor(user, rest, newSocket, listener) {
     this.user = user;
     this.rest = rest;
     this.listener = listener;
@@ -72,7 +75,7 @@ export class Chat {
     this.conversation = null;
     this.subscriptions = 0;
     this.subscription = '';
-    this.connection = new StompConnection(url, { sender: user }, {
+    this.connection = new StompConnection(newSocket, { sender: user }, {
       state: (state) => this.#stateChanged(state),
       message: (frame) => this.#received(frame),
       error: (frame) => listener.trouble(frame.headers['code'] ?? '', frame.body || frame.headers['message'] || ''),

@@ -2,6 +2,7 @@
 
 import { Chat } from './chat.js';
 import { Rest } from './rest.js';
+import { isWay, open } from './sockjs.js';
 import { recoveredText, speak, spoken, text, troubleText } from './texts.js';
 
 /** @typedef {import('./rest.js').RoomUser} RoomUser */
@@ -291,8 +292,8 @@ function begin(user) {
   showAvatar($('my-avatar'), user);
   rest = new Rest(user);
   rooms = [];
-  const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws-stomp`;
-  chat = new Chat(user, rest, url, { connection: showConnection, conversation: showConversation, recovered: showRecovered, trouble: showTrouble });
+  const way = $('transport').value;
+  chat = new Chat(user, rest, () => open(way), { connection: showConnection, conversation: showConversation, recovered: showRecovered, trouble: showTrouble });
   showConversation();
   showRooms();
   chat.start();
@@ -305,6 +306,15 @@ function listen() {
     speak(event.target.value);
     localStorage.setItem('language', event.target.value);
     showTexts();
+  });
+  $('transport').addEventListener('change', (event) => {
+    const url = new URL(location.href);
+    url.searchParams.set('transport', event.target.value);
+    history.replaceState(null, '', url);
+    if (!chat) return;
+    asked.delete('room');
+    if (chat.conversation) asked.set('room', chat.conversation.room);
+    begin(chat.user);
   });
   $('retry-now').addEventListener('click', () => chat?.connection.retryNow());
   $('trouble-close').addEventListener('click', () => ($('trouble').hidden = true));
@@ -365,6 +375,8 @@ function listen() {
 
 const remembered = localStorage.getItem('language');
 speak(remembered === 'ko' || remembered === 'en' ? remembered : navigator.language.startsWith('ko') ? 'ko' : 'en');
+const way = asked.get('transport') ?? '';
+if (isWay(way)) $('transport').value = way;
 listen();
 showTexts();
 const user = chosenUser();

@@ -1,7 +1,8 @@
-// A STOMP 1.2 client over the browser's own WebSocket: one connection that comes back by itself, heart-beats both ways,
+// A STOMP 1.2 client over a WebSocket, or what behaves like one: one connection that comes back by itself, heart-beats both ways,
 // receipts as promises. It knows nothing of chat and never touches the page.
 
 /** @typedef {{command: string, headers: Record<string, string>, body: string}} Frame */
+/** @typedef {import('./sockjs.js').Socket} Socket */
 /** @typedef {'connecting' | 'online' | 'offline'} State */
 /** @typedef {{state: (state: State) => void, message: (frame: Frame) => void, error: (frame: Frame) => void}} Hooks */
 
@@ -54,14 +55,14 @@ export function readFrame(text) {
 }
 
 export class StompConnection {
-  /** @param {string} url @param {Record<string, string>} connectHeaders @param {Hooks} hooks */
-  constructor(url, connectHeaders, hooks) {
-    this.url = url;
+  /** @param {() => Socket} newSocket @param {Record<string, string>} connectHeaders @param {Hooks} hooks */
+  constructor(newSocket, connectHeaders, hooks) {
+    this.newSocket = newSocket;
     this.connectHeaders = connectHeaders;
     this.hooks = hooks;
     /** @type {State} */
     this.state = 'offline';
-    /** @type {WebSocket | null} */
+    /** @type {Socket | null} */
     this.socket = null;
     /** @type {Map<string, {resolve: (frame: Frame) => void, reject: (reason: Refused) => void, timer: number}>} */
     this.receipts = new Map();
@@ -127,7 +128,7 @@ export class StompConnection {
   #open() {
     this.#clearTimers();
     this.#become('connecting');
-    const socket = new WebSocket(this.url, ['v12.stomp']);
+    const socket = this.newSocket();
     this.socket = socket;
     this.#after(CONNECT_WAIT_MS, () => this.#drop('no answer'));
     socket.binaryType = 'arraybuffer';
