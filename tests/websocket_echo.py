@@ -38,10 +38,10 @@ _HEAD_S = 10.0
 class Echo:
     """What is said on one connection, said again. ``told``: who hears of its end."""
 
-    __slots__ = ("_link", "_pieces", "told")
+    __slots__ = ("_pieces", "link", "told")
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        self.link = link
         self._pieces: list[bytes] = []
         self.told: Callable[[Cause], None] = lambda cause: None
         link.admit()
@@ -52,7 +52,7 @@ class Echo:
 
     def message_ended(self, *, is_text: bool) -> None:
         """That was the last one."""
-        self._link.outbox.offer(self._link.framing.wrap(self.answer(b"".join(self._pieces)), is_text=is_text))
+        self.link.outbox.offer(self.link.framing.wrap(self.answer(b"".join(self._pieces)), is_text=is_text))
         self._pieces.clear()
 
     def answer(self, message: bytes) -> bytes:
@@ -61,11 +61,11 @@ class Echo:
 
     def fail(self, error: BaseException) -> None:
         """The stream is broken or not read."""
-        self._link.close(error.cause if isinstance(error, Refusal) else Cause.INTERNAL)
+        self.link.close(error.cause if isinstance(error, Refusal) else Cause.INTERNAL)
 
     def close(self, cause: Cause) -> None:
         """There is nothing to tell."""
-        self._link.close(cause)
+        self.link.close(cause)
 
     def ended(self) -> bool:
         """Every message was answered as it came."""
