@@ -101,7 +101,9 @@ class SockJsMount:
         """What is counted here."""
         return (
             Figure(
-                "sockjs_sessions", "Sessions that are carried by requests, those just closed included.", len(self._sessions)
+                "stompgate_sockjs_sessions",
+                "Sessions that are carried by requests, those just closed included.",
+                len(self._sessions),
             ),
             Figure(
                 "stompgate_sockjs_unknown_sessions_total",
