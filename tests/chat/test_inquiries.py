@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,6 +237,21 @@ async def test_after_days_of_failures_it_is_given_up_named_and_counted(
     await scene.pass_time(2 * LIMITS.retry_most_s, 10.0)
     assert scene.desk.got == []
     assert sorted(scene.rows.inquiries) == [1, 2], "they are kept"
+
+
+async def test_the_page_says_how_to_see_and_try_again_what_was_given_up(store: SqliteStore, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/operations/mail.md").read_text()
+    (delete,) = re.findall(r"^    (DELETE .*)$", page, re.MULTILINE)
+    (select,) = re.findall(r"^    (SELECT .*)$", page, re.MULTILINE)
+    asked = await store.add_inquiry(Inquiry(0, "kim", "k@x.kr", "010", "hi"))
+    await store.put_off_mail(0)
+    assert list(await store.give_up_mail(2**62)) == [asked.id]
+    assert await store.unmailed(10) == []
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as database:
+        assert database.execute(select).fetchall() == [(asked.id, "kim", "k@x.kr", "010", "hi")]
+        database.execute(delete)
+        database.commit()
+    assert await store.unmailed(10) == [asked]
 
 
 async def test_the_days_of_an_outage_count_for_all_that_wait(scene: Scene) -> None:

@@ -38,10 +38,11 @@ MARK_CHARS = 5
 
 def shown(text: str, secrets: Mapping[str, str] = SECRETS) -> dict[str, str]:
     """The places whose secrets a text shows, and the line that does."""
-    found = {}
+    found: dict[str, str] = {}
     for place, secret in secrets.items():
         lines = [line for line in text.splitlines() if any(form in line for form in forms(secret))]
-        found |= {place: line for line in lines[:1]}
+        if lines:
+            found[place] = lines[0]
     return found
 
 

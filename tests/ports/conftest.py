@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from stompgate.mail.log import LogMail
+from stompgate.mail.smtp_url import from_url as smtp_mail
 from stompgate.ports.mail import Mail
 from stompgate.ports.queues import Queues
 from stompgate.ports.relay import Relay
@@ -20,7 +21,7 @@ from stompgate.queues.memory import MemoryQueues
 from stompgate.relays.local import LocalHub, LocalRelay
 from stompgate.sessions.memory import MemorySessions
 from stompgate.sessions.redis_url import from_url as redis_sessions
-from stompgate.settings import Redis
+from stompgate.settings import Redis, Smtp
 from stompgate.stores.mysql import MysqlStore
 from stompgate.stores.mysql_schema import NOW_US
 from stompgate.stores.mysql_url import from_url
@@ -28,6 +29,7 @@ from stompgate.stores.sqlite import SqliteStore
 from stompgate.system_clock import SystemClock
 from tests.bad_relay import BadRelay, BadRelayHub
 from tests.fakes import FakeClock
+from tests.mail.post_office import PostOffice, post_office
 from tests.memory_store import MemoryRows, MemoryStore
 from tests.relays.kafka_scene import make_relay
 from tests.services import Services
@@ -207,7 +209,15 @@ SESSIONS: dict[str, Callable[[pytest.FixtureRequest], Sessions]] = {
     "memory": lambda request: MemorySessions("server-1"),
     "redis": _redis_sessions,
 }
-MAILS: dict[str, Callable[[], Mail]] = {"log": LogMail}
+
+
+def _smtp_mail(request: pytest.FixtureRequest) -> Mail:
+    office: PostOffice = request.getfixturevalue("office")
+    clock = SystemClock(asyncio.get_running_loop())
+    return smtp_mail(office.url, clock=clock, options=Smtp.model_validate(office.smtp).model_dump())
+
+
+MAILS: dict[str, Callable[[pytest.FixtureRequest], Mail]] = {"log": lambda _: LogMail(), "smtp": _smtp_mail}
 
 
 @pytest.fixture(params=STORE_HOMES)
@@ -255,9 +265,15 @@ async def sessions(request: pytest.FixtureRequest) -> AsyncIterator[Sessions]:
     await sessions.close()
 
 
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[PostOffice]:
+    with post_office(tmp_path / "office") as office:
+        yield office
+
+
 @pytest.fixture(params=MAILS)
 async def mail(request: pytest.FixtureRequest) -> AsyncIterator[Mail]:
-    mail = MAILS[request.param]()
+    mail = MAILS[request.param](request)
     await mail.open()
     yield mail
     await mail.close()
