@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.daemon_process import daemon, launch, shared_daemon
+from tests.deploy.dist import dist
 from tests.services import Services
 
-__all__ = ["daemon", "launch", "services", "shared_daemon"]
+__all__ = ["daemon", "dist", "launch", "services", "shared_daemon"]
 
 
 @pytest.fixture(scope="session")

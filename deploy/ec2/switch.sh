@@ -23,7 +23,7 @@ point_to() { # point_to RELEASE: in one step, so that there is always a version
 
 healthy() { # healthy PORT: ready, or degraded, which is no reason to go back
 	left=$patience_s
-	until curl --silent --fail --max-time 5 --output /dev/null "http://127.0.0.1:$1/health/ready"; do
+	until curl --silent --fail --noproxy 127.0.0.1 --max-time 5 --output /dev/null "http://127.0.0.1:$1/health/ready"; do
 		left=$((left - 1))
 		[ "$left" -gt 0 ] || return 1
 		sleep 1

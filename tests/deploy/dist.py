@@ -1,10 +1,12 @@
-"""What ``make dist`` makes, once for all tests of a run."""
+"""The files of ``make dist``, and environments they are installed into."""
 
 from __future__ import annotations
 
 import subprocess
 import venv
 from pathlib import Path
+
+import pytest
 
 from .packages import install, link
 
@@ -27,3 +29,9 @@ def environment_with(wheel: Path, folder: Path) -> Path:
     link(LOCK, folder)
     install(wheel, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``make dist`` makes, once for all tests of a run."""
+    return make_dist(tmp_path_factory.mktemp("dist") / "dist")

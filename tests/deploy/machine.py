@@ -46,7 +46,8 @@ class Machine:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command as the machine's root would."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
+        left_out = ("STOMPGATE_", "http_proxy", "HTTP_PROXY")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         environment |= {
             "PATH": f"{self.root / 'programs'}:{environment['PATH']}",
             "MACHINE_ROOT": str(self.root),

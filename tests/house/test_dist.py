@@ -16,14 +16,9 @@ import pytest
 
 from stompgate import __version__
 from tests.daemon_process import Daemon
-from tests.deploy.dist import ROOT, environment_with, make_dist
+from tests.deploy.dist import ROOT, environment_with
 from tests.deploy.packages import wheel_in
 from tests.wire_client import connected, make_room
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dist(tmp_path_factory.mktemp("dist") / "dist")
 
 
 def built_from_sdist(dist: Path, folder: Path) -> Path:
