@@ -158,7 +158,7 @@ class SockJs(Section):
     body_limit_bytes: int = Field(default=1048576, ge=1024, description="Size of a request with messages in bytes.")
     like_spring: bool = Field(
         default=False,
-        description="Whether broken or empty requests and unknown sessions are answered as Spring does, where SockJS or we differ.",
+        description="Whether broken or empty requests and unknown sessions are answered as Spring does.",
     )
 
     @field_validator("path")

@@ -56,7 +56,7 @@ class SmtpMail:
     async def close(self) -> None:
         """Stop looking."""
         checking, self._checking = self._checking, None
-        # The driver may swallow a cancellation that comes at the same moment as an answer (asyncio.wait_for before Python 3.12).
+        # Before Python 3.12 asyncio.wait_for may swallow a cancellation that comes at the same moment as an answer.
         self._is_closing = True
         if checking is not None:
             checking.cancel()
