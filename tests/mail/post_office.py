@@ -42,18 +42,22 @@ class Taken:
 
 
 class PostOffice:
-    """The server. With ``tls`` it wants STARTTLS, with ``user`` a login as well."""
+    """The server. With ``tls`` it wants STARTTLS, or TLS ``from_the_first_byte``; with ``user`` a login as well."""
 
-    def __init__(self, folder: Path, *, tls: bool = False, user: str = "", password: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, tls: bool = False, from_the_first_byte: bool = False, user: str = "", password: str = ""
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._user, self._password = user, password
+        self._scheme = "smtps" if from_the_first_byte else "smtp"
         self.issued: Issued | None = issue(folder, "post office") if tls else None
         self._process: subprocess.Popen[bytes] | None = None
         set_up = {
             "port": kept_port(folder),
             "certificate": str(self.issued.certificate) if self.issued else "",
             "key": str(self.issued.key) if self.issued else "",
+            "from_the_first_byte": from_the_first_byte,
             "user": user,
             "password": password,
         }
@@ -68,7 +72,7 @@ class PostOffice:
     def url(self) -> str:
         """Where mail is handed in, as the settings say it."""
         login = f"{quote(self._user, safe='')}:{quote(self._password, safe='')}@" if self._user else ""
-        return f"smtp://{login}localhost:{self.port}"
+        return f"{self._scheme}://{login}localhost:{self.port}"
 
     @property
     def smtp(self) -> dict[str, str | float]:
@@ -119,9 +123,9 @@ class PostOffice:
 
 
 @contextmanager
-def post_office(folder: Path, *, tls: bool = False, user: str = "", password: str = "") -> Iterator[PostOffice]:
-    """One that listens, for a ``with``."""
-    office = PostOffice(folder, tls=tls, user=user, password=password)
+def post_office(folder: Path, **how: Any) -> Iterator[PostOffice]:
+    """One that listens, for a ``with``; ``how`` as for ``PostOffice``."""
+    office = PostOffice(folder, **how)
     office.start()
     try:
         yield office

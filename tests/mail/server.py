@@ -21,6 +21,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._from_the_first_byte = json.loads((folder / "set-up.json").read_text())["from_the_first_byte"]
         self._number = len(list(folder.glob("mail-*.json")))
 
     async def handle_MAIL(  # noqa: N802 (aiosmtpd's name)
@@ -48,7 +49,7 @@ class Desk:
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
             "text": envelope.content.decode("latin-1"),
-            "tls": session.ssl is not None,
+            "tls": session.ssl is not None or self._from_the_first_byte,
             "login": session.authenticated,
         }
         new = self._folder / "mail.new"
@@ -67,12 +68,16 @@ class Desk:
         return orders
 
 
-def _session_of(folder: Path, desk: Desk) -> SMTP:
-    set_up = json.loads((folder / "set-up.json").read_text())
-    context = None
-    if set_up["certificate"]:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(set_up["certificate"], set_up["key"])
+def _tls(set_up: dict[str, Any]) -> ssl.SSLContext | None:
+    if not set_up["certificate"]:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(set_up["certificate"], set_up["key"])
+    return context
+
+
+def _session_of(set_up: dict[str, Any], desk: Desk) -> SMTP:
+    context = None if set_up["from_the_first_byte"] else _tls(set_up)
 
     def is_known(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object) -> AuthResult:
         assert isinstance(data, LoginPassword)
@@ -93,9 +98,14 @@ def _session_of(folder: Path, desk: Desk) -> SMTP:
 
 
 async def _serve(folder: Path) -> None:
-    port = json.loads((folder / "set-up.json").read_text())["port"]
+    set_up: dict[str, Any] = json.loads((folder / "set-up.json").read_text())
     desk = Desk(folder)
-    server = await asyncio.get_running_loop().create_server(lambda: _session_of(folder, desk), "localhost", port)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _session_of(set_up, desk),
+        "localhost",
+        set_up["port"],
+        ssl=_tls(set_up) if set_up["from_the_first_byte"] else None,
+    )
     (folder / "ready").touch()
     await server.serve_forever()
 

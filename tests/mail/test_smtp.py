@@ -117,6 +117,17 @@ async def test_starttls_is_used_where_it_is_offered(office: PostOffice) -> None:
     assert office.taken[-1].tls
 
 
+async def test_tls_from_the_first_byte_is_what_smtps_means(tmp_path: Path) -> None:
+    with post_office(tmp_path, tls=True, from_the_first_byte=True) as office:
+        async with opened(office) as mail:
+            await mail.send_inquiry(INQUIRY)
+        (taken,) = office.taken
+        assert taken.tls
+        async with opened(office, url=office.url.replace("smtps", "smtp")) as mail:
+            with pytest.raises(PartDown):
+                await mail.send_inquiry(INQUIRY)
+
+
 async def test_without_starttls_neither_mail_nor_password_goes_out(plain: PostOffice) -> None:
     async with opened(plain, starttls="required") as mail:
         with pytest.raises(PartDown, match="STARTTLS"):
