@@ -15,7 +15,7 @@ from stompgate.ports.part import SetupError
 from . import logs, portions
 from .config import KeyPath, SettingsError
 from .listening import Port, connection_limit, tls_context
-from .settings import Settings
+from .settings import Section, Settings
 from .wiring import Server
 
 LIVE: Final = frozenset(
@@ -89,7 +89,7 @@ def changed_keys(old: Settings, new: Settings) -> Iterator[KeyPath]:
     """The keys whose values differ, by section and name."""
     for name in Settings.model_fields:
         before, after = getattr(old, name), getattr(new, name)
-        if hasattr(before, "model_fields_set"):
+        if isinstance(before, Section):
             yield from ((name, key) for key in type(before).model_fields if getattr(before, key) != getattr(after, key))
         elif before != after:
             yield (name,)

@@ -50,6 +50,9 @@ done >"$etc/nginx-servers.conf"
 keep "$etc/nginx-identity.conf" <"$here/nginx-identity.conf"
 sed "s/chat\.example\.org/$DOMAIN/g" "$here/nginx.conf" | keep "$root/etc/nginx/conf.d/stompgate.conf"
 rm -f "$root/etc/nginx/sites-enabled/default"
+# As Debian delivers it nginx has 768 connections, of which each client takes two, and as many files.
+sed -i 's/worker_connections 768;/worker_connections 16384;/' "$root/etc/nginx/nginx.conf"
+echo 'worker_rlimit_nofile 65536;' | keep "$root/etc/nginx/modules-enabled/99-stompgate.conf"
 
 for port; do
 	systemctl enable --quiet "stompgate@$port"

@@ -21,6 +21,16 @@ from .dist import ROOT
 from .systemctl import Services
 
 DOMAIN = "localhost"
+DEBIAN_NGINX = """\
+include /etc/nginx/modules-enabled/*.conf;
+events {
+\tworker_connections 768;
+}
+http {
+\tinclude /etc/nginx/conf.d/*.conf;
+}
+"""
+"""What matters of the file as Debian and Ubuntu have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ def machine(folder: Path, dist: Path, servers: int) -> Iterator[Machine]:
     made.stand_in("systemctl", f'{run_here} tests.deploy.systemctl "{root}" "$@"')
     made.stand_in("pip-of-the-test", f'{run_here} tests.deploy.packages "{root}" "$@"')
     made.stand_in("certbot", f'echo "$@" >>"{root}/run/certbot.log"', "exit 1")
+    made.write("etc/nginx/nginx.conf", DEBIAN_NGINX)
     try:
         yield made
     finally:
@@ -111,7 +122,8 @@ class Site(Nginx):
 
     def prepare(self) -> None:
         """Write a file around it, with ports that are free."""
-        text = (self.root / "etc/nginx/conf.d/stompgate.conf").read_text()
+        nginx = self.root / "etc/nginx"
+        text = (nginx / "conf.d/stompgate.conf").read_text()
         for folder in ("/etc/stompgate/", "/var/www/"):
             text = text.replace(folder, f"{self.root}{folder}")
         text = text.replace("listen [::]:80 default_server;\n", "").replace("listen [::]:443 ssl default_server;\n", "")
@@ -119,7 +131,8 @@ class Site(Nginx):
             "listen 443 ", f"listen 127.0.0.1:{self.port} "
         )
         folders = "".join(f"    {name}_temp_path {self.folder / name};\n" for name in TEMPORARY)
-        main = f"events {{ worker_connections 1024; }}\nhttp {{\n{folders}    access_log off;\n{text}}}\n"
+        main = (nginx / "nginx.conf").read_text().replace("/etc/nginx/modules-enabled", f"{nginx}/modules-enabled")
+        main = main.replace("\tinclude /etc/nginx/conf.d/*.conf;\n", f"{folders}    access_log off;\n{text}")
         (self.folder / "nginx.conf").write_text(main)
 
 

@@ -142,6 +142,12 @@ def test_certbot_is_asked_for_the_name_and_what_it_brings_is_shown(two: Machine,
 # Behind nginx
 
 
+def test_nginx_has_connections_for_many_clients(two: Machine) -> None:
+    text = (two.root / "etc/nginx/nginx.conf").read_text()
+    assert int(re.findall(r"worker_connections (\d+);", text)[0]) >= 16384
+    assert "worker_rlimit_nofile 65536;" in (two.root / "etc/nginx/modules-enabled/99-stompgate.conf").read_text()
+
+
 async def test_clear_text_is_sent_to_tls(nginx: Service) -> None:
     port = nginx.program.clear_port  # type: ignore[attr-defined]
     async with httpx.AsyncClient(trust_env=False) as http:
