@@ -29,7 +29,7 @@ _ANSWER_LIMIT_CHARS: Final = 200
 _UNSEEN: Final = "***"
 _GOODBYE_S: Final = 1.0
 
-# What the driver raises beside its own errors: the socket's and the TLS library's; RuntimeError and AttributeError by uvloop for
+# What the driver raises beside its own errors: the socket's and TLS library's; RuntimeError and AttributeError by uvloop for
 # a socket that was reset just now; the others for an answer that makes no sense. One left out would end the mailer for good.
 _BROKEN: Final = (
     *(aiosmtplib.SMTPException, OSError, EOFError, RuntimeError),

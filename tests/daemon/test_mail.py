@@ -44,9 +44,7 @@ def subjects(*names: str) -> list[str]:
     return [f"[문의]: {name}" for name in names]
 
 
-def test_an_inquiry_is_mailed_and_what_waited_for_a_dead_server_follows(
-    launch: Launch, office: PostOffice
-) -> None:
+def test_an_inquiry_is_mailed_and_what_waited_for_a_dead_server_follows(launch: Launch, office: PostOffice) -> None:
     office.kill()
     daemon = launch(settings(office))
     daemon.expected_log |= LATE
