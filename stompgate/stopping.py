@@ -58,8 +58,11 @@ async def stop(server: Server, settings: Settings) -> None:
 
 
 def _closes_s(settings: Settings) -> float:
-    """How long peers may take over their close: the links give up on a silent one a little earlier."""
-    return max(settings.websocket.close_timeout_s, settings.connections.closing_grace_s) + _MARGIN_S
+    """How long peers may take over their close, or to come for it: the links give up on a silent one a little earlier."""
+    longest_s = max(settings.websocket.close_timeout_s, settings.connections.closing_grace_s)
+    if settings.sockjs.enabled:
+        longest_s = max(longest_s, settings.sockjs.disconnect_delay_s)
+    return longest_s + _MARGIN_S
 
 
 async def _step(name: str, work: Awaitable[object], within_s: float) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
+from stompgate.stomp.frames import Frame
 from tests.daemon_process import Daemon, Launch
 from tests.services import Service, start_nginx
+from tests.sockjs.test_promises import Polling
+from tests.sockjs.wire import new_session, web
 from tests.wire_client import WireClient, connected, opened
 
 CLIENTS = 24
@@ -64,3 +69,34 @@ async def test_a_page_from_nginx_has_the_same_origin_and_another_has_not(nginx: 
     with pytest.raises(InvalidStatus, match="403"):
         async with opened(ws_url(nginx), origin=Origin("http://elsewhere.example")):
             pass
+
+
+async def test_the_requests_of_a_sockjs_session_meet_on_one_server(servers: tuple[Daemon, Daemon], nginx: Service) -> None:
+    async with web(nginx.url) as way:
+        clients = [Polling(way) for _ in range(CLIENTS)]
+        for client in clients:
+            await client.connect()
+            await client.send(Frame("SUBSCRIBE", {"id": "1", "destination": "/topic/own", "receipt": "r"}))
+            assert await client.has("RECEIPT")
+        counts = [await sessions_of(server) for server in servers]
+        assert sum(counts) == CLIENTS
+        assert 0 not in counts
+
+
+async def test_a_sockjs_session_on_the_wrong_server_is_told_so(servers: tuple[Daemon, Daemon]) -> None:
+    one, other = servers
+    path = new_session("/ws-stomp")
+    async with web(one.url) as right, web(other.url) as wrong:
+        assert await right.post(f"{path}/xhr") == "o\n"
+        answer, body = await wrong.ask("POST", f"{path}/xhr_send", '["\\n"]')
+        assert (answer.status, json.loads(body)["code"]) == (404, "no-such-session")
+        assert "do not all reach one server" in json.loads(body)["detail"]
+        assert await wrong.post(f"{path}/xhr") == "o\n"  # a session like any new one; sockjs-client closes what opens twice
+        await right.post(f"{path}/xhr_send", '["\\n"]')
+
+
+async def sessions_of(server: Daemon) -> int:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        figures = (await http.get(f"{server.url}/metrics")).text
+    (line,) = [line for line in figures.splitlines() if line.startswith("stompgate_sockjs_sessions ")]
+    return int(float(line.split()[1]))
