@@ -62,7 +62,9 @@ def test_a_missing_driver_is_named() -> None:
 def test_an_unknown_scheme_is_answered_with_the_known_ones_and_no_secret() -> None:
     assert objection(Kind.STORE, "sqlite:x") == ""
     assert objection(Kind.STORE, "clay://tablet") == "a URL with one of the schemes mysql:, sqlite:"
-    with pytest.raises(SetupError, match=r"store: expected a URL with one of the schemes mysql:, sqlite:, not clay://u:\*\*\*@tablet"):
+    with pytest.raises(
+        SetupError, match=r"store: expected a URL with one of the schemes mysql:, sqlite:, not clay://u:\*\*\*@tablet"
+    ):
         resolve(Kind.STORE, "clay://u:planted@tablet")
     with pytest.raises(SettingsError, match="option --store: expected a URL with one of the schemes mysql:, sqlite:"):
         load(file=None, environment={}, options={("store",): "clay://u:planted@tablet"})
