@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 TICK_S = 0.05
 RESPONSE_BYTES = 4096
-LARGEST_POWER = 19
+LARGEST_POWER = 20
+WAITING_BYTES = 8 << LARGEST_POWER
+"""Enough for the largest answer, and some more."""
 CLIENT_URL = "/lib/sockjs.js"
 _HEAD_S = 10.0
 
@@ -179,7 +181,8 @@ class SockJsServer:
 async def serve(port: int) -> None:
     """Serve until the process is told to end."""
     loop = asyncio.get_running_loop()
-    server = SockJsServer(loop, SockJsLimits(response_bytes=RESPONSE_BYTES))
+    limits = SockJsLimits(response_bytes=RESPONSE_BYTES, cache_bytes=WAITING_BYTES)
+    server = SockJsServer(loop, limits, send_limits=OutboxLimits(WAITING_BYTES))
     print(f"SockJS at {await server.open(port)}: {' '.join(server.services)}", flush=True)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

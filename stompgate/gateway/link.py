@@ -34,7 +34,7 @@ class Link(Protocol):
 
     @property
     def transport(self) -> str:
-        """What it comes by, for the counters: ``websocket`` or ``tcp``."""
+        """What it comes by, for the counters: ``websocket``, ``tcp``, or a transport of SockJS, the first that it came by."""
 
     @property
     def framing(self) -> Framing:

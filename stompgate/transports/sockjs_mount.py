@@ -39,6 +39,7 @@ _PLAIN: Final = "text/plain;charset=UTF-8"
 _HTML: Final = "text/html;charset=UTF-8"
 _JSON: Final = "application/json;charset=UTF-8"
 _FORM: Final = "application/x-www-form-urlencoded"
+_PAGES: Final = frozenset({Endpoint.GREETING, Endpoint.IFRAME, Endpoint.INFO})
 _NOBODY: Final = "'none'"
 _ENTROPY_BITS: Final = 32
 _NO_JSON: Final = b"Broken JSON encoding."
@@ -160,7 +161,8 @@ class SockJsMount:
             await self._not_found(send, Refusal(Cause.NOT_FOUND))
             return
         methods = METHODS[place.endpoint]
-        if asked.method not in methods:
+        is_head = asked.method == "HEAD" and place.endpoint in _PAGES  # as GET: the body is left out on the way
+        if asked.method not in methods and not is_head:
             await nothing(send, 405, [(b"allow", ", ".join(methods).encode())])
             return
         if not self._admits(asked, place.endpoint):

@@ -283,8 +283,8 @@ class Receiving:
         self._link = link
         self._turn: asyncio.Future[None] | None = None
         self._is_silent = False
-        self.is_ready = True
-        """It will take all there is: it waits, or has just been told to go on."""
+        self.is_ready = False
+        """It will take all there is: it waits, or has just been told to go on. Not while the client takes nothing."""
         self.is_gone = False
 
     async def next_frame(self) -> bytes | None:

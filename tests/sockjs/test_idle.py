@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from websockets.asyncio.client import connect
+
+from stompgate.transports.outbox import OutboxLimits
+from tests.sockjs_server import LARGEST_POWER, WAITING_BYTES
 from tests.waiting import until
 
 from .conftest import Serve
@@ -61,3 +65,23 @@ async def test_messages_wait_while_the_handler_takes_none(serve: Serve) -> None:
     await asyncio.gather(*sending)
     said = await web.post(f"{path}/xhr")
     assert sorted(said[2:-2].split(",")) == [f'"{number}"' for number in range(8)]
+
+
+async def test_amplified_answers_arrive_whole_by_each_way(serve: Serve) -> None:
+    served = await serve(cache_bytes=WAITING_BYTES, send_limits=OutboxLimits(WAITING_BYTES))
+    web = served.web
+    path = new_session("/amplify")
+    assert await web.post(f"{path}/xhr") == "o\n"
+    for power in (0, 10, LARGEST_POWER):
+        await web.post(f"{path}/xhr_send", f'["{power}"]')
+        assert await web.post(f"{path}/xhr") == f'a["{"x" * 2**power}"]\n'
+        stream = await web.start("POST", f"{path}/xhr_streaming")
+        await web.post(f"{path}/xhr_send", f'["{power}"]')
+        assert [len(await stream.chunk()) for _ in range(2)] == [2049, 2**power + 6]
+        await stream.close()
+        path = new_session("/amplify")
+        assert await web.post(f"{path}/xhr") == "o\n"
+    async with connect(f"{web.ws_url}{path}/websocket", max_size=None) as socket:
+        assert await socket.recv() == "o"
+        await socket.send(f'["{LARGEST_POWER}"]')
+        assert len(await socket.recv()) == 2**LARGEST_POWER + 5

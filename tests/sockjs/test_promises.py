@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -163,17 +164,17 @@ async def test_heart_beats_go_both_ways_and_silence_ends_a_session(launch: Calla
 async def test_in_the_place_of_a_message_that_is_no_text_goes_a_heart_beat_and_the_next_one_follows(daemon: Daemon) -> None:
     counted = await figure(daemon, "stompgate_sockjs_not_text_total")
     url = daemon.ws_url + new_session("") + "/websocket"
-    async with polling(daemon) as client, connected(daemon.ws_url, SELLER) as sender, connect(url) as socket:
+    async with polling(daemon) as client, connected(daemon.ws_url, SELLER) as sender, connect(url) as wire:
         await client.send(Frame("SUBSCRIBE", {"id": "1", "destination": "/topic/binary", "receipt": "r"}))
         await client.has("RECEIPT")
-        assert await receive(socket) == "o"
-        await socket.send(json.dumps(["CONNECT\naccept-version:1.2\nhost:x\nsender:u\n\n\0"]))
-        await socket.send(json.dumps(["SUBSCRIBE\nid:1\ndestination:/topic/binary\nreceipt:r\n\n\0"]))
-        assert [(await receive(socket))[3:7] for _ in range(2)] == ["CONN", "RECE"]
+        assert await receive(wire) == "o"
+        await wire.send(json.dumps(["CONNECT\naccept-version:1.2\nhost:x\nsender:u\n\n\0"]))
+        await wire.send(json.dumps(["SUBSCRIBE\nid:1\ndestination:/topic/binary\nreceipt:r\n\n\0"]))
+        assert [(await receive(wire))[3:7] for _ in range(2)] == ["CONN", "RECE"]
         await sender.send("/topic/binary", b"\xff\xfe")
         await sender.send("/topic/binary", "text")
-        assert await receive(socket) == 'a["\\n"]'
-        assert "text" in await receive(socket)
+        assert await receive(wire) == 'a["\\n"]'
+        assert "text" in await receive(wire)
         assert [frame.body for frame in await client.has("MESSAGE")] == [b"text"]
     assert await figure(daemon, "stompgate_sockjs_not_text_total") == counted + 2  # once for each kind of wire
 
@@ -275,19 +276,15 @@ async def test_connections_are_counted_by_the_way_they_began(daemon: Daemon) -> 
     assert await figure(daemon, 'stompgate_connections{transport="sockjs-eventsource"}') == 1
     await stream.close()
     line = 'stompgate_connections{transport="sockjs-eventsource"}'
-    await until(lambda: gone(daemon, line), "the session that lost its receiver is gone")
+    await until(lambda: counts(daemon, line, 0), "the session that lost its receiver is gone")
     await web.close()
 
 
-async def gone(daemon: Daemon, line: str) -> bool:
-    return await figure(daemon, line) == 0
-
-
 async def test_broken_json_over_a_websocket_ends_it_without_a_word(daemon: Daemon) -> None:
-    async with connect(daemon.ws_url + new_session("") + "/websocket") as socket:
-        assert await receive(socket) == "o"
-        await socket.send('["broken')
-        assert await check_closed(socket) == 1007
+    async with connect(daemon.ws_url + new_session("") + "/websocket") as wire:
+        assert await receive(wire) == "o"
+        await wire.send('["broken')
+        assert await check_closed(wire) == 1007
 
 
 async def test_a_request_or_message_of_a_stranger_is_small(daemon: Daemon) -> None:
@@ -298,9 +295,32 @@ async def test_a_request_or_message_of_a_stranger_is_small(daemon: Daemon) -> No
     answer, body = await web.ask("POST", f"{path}/xhr_send", large)
     assert (answer.status, json.loads(body)["code"]) == (413, "frame-too-large")
     await web.close()
-    async with connect(daemon.ws_url + new_session("") + "/websocket") as socket:
-        assert await receive(socket) == "o"
-        await socket.send([large[:40_000], large[40_000:]])
-        assert "frame-too-large" in await receive(socket)
-        assert await receive(socket) == 'c[1009,"frame-too-large"]'
-        assert await check_closed(socket) == 1009
+    async with connect(daemon.ws_url + new_session("") + "/websocket") as wire:
+        assert await receive(wire) == "o"
+        await wire.send([large[:40_000], large[40_000:]])
+        assert "frame-too-large" in await receive(wire)
+        assert await receive(wire) == 'c[1009,"frame-too-large"]'
+        assert await check_closed(wire) == 1009
+
+
+async def test_a_stream_that_nobody_reads_is_closed_as_slow_and_then_cut(launch: Callable[..., Daemon]) -> None:
+    daemon = launch({"listen": {"head_timeout_s": 2.0}})
+    line = 'stompgate_connections{transport="sockjs-xhr-streaming"}'
+    async with connected(daemon.ws_url, SELLER) as sender:
+        web = Web(daemon.url)
+        path = new_session(SERVICE)
+        with socket.create_connection(("127.0.0.1", daemon.port)) as deaf:
+            deaf.sendall(f"POST {path}/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            await until(lambda: counts(daemon, line, 1), "the session is there")
+            hello = ["CONNECT\naccept-version:1.2\nhost:x\nsender:u\n\n\0", "SUBSCRIBE\nid:1\ndestination:/topic/deaf\n\n\0"]
+            await web.post(f"{path}/xhr_send", json.dumps(hello))
+            body, slow = "x" * 60_000, 'stompgate_connections_closed_total{cause="slow-consumer"}'
+            for _ in range(300):
+                await sender.send("/topic/deaf", body)
+            await until(lambda: counts(daemon, slow, 1), "it is closed, and cut when it takes nothing")
+            assert await counts(daemon, line, 0)
+        await web.close()
+
+
+async def counts(daemon: Daemon, line: str, number: float) -> bool:
+    return await figure(daemon, line) == number

@@ -118,6 +118,8 @@ async def greeting(served: Served, _serve: Serve) -> None:
         answer, body = await web.ask("GET", path)
         assert (answer.status, answer["content-type"], body) == (200, PLAIN, "Welcome to SockJS!\n")
         assert "set-cookie" not in answer.headers
+        head, body = await web.ask("HEAD", path)
+        assert (head.status, head["content-length"]) == (200, "19")
     for tail in ("/a", "/a.html", "//", "///", "/a/a", "/a/a/", "/a/"):
         await check_status(web, "GET", f"/echo{tail}", 404)
 

@@ -26,6 +26,7 @@ class Answer:
     headers: Mapping[str, str]
     reader: asyncio.StreamReader
     close: Any = None
+    has_body: bool = True
     _is_over: bool = field(default=False)
 
     def __getitem__(self, name: str) -> str:
@@ -45,7 +46,7 @@ class Answer:
     async def rest(self) -> str:
         """The whole body, or what is left of it."""
         async with asyncio.timeout(DEADLINE_S):
-            if self.status in (204, 304):
+            if self.status in (204, 304) or not self.has_body:
                 return ""
             if "content-length" in self.headers:
                 return (await self.reader.readexactly(int(self["content-length"]))).decode()
@@ -77,7 +78,7 @@ class Connection:
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         status, *given = head.rstrip().split("\r\n")
         named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in given)}
-        return Answer(int(status.split()[1]), named, self.reader, self.close)
+        return Answer(int(status.split()[1]), named, self.reader, self.close, method != "HEAD")
 
     async def close(self) -> None:
         """Close it, whatever is on its way."""
