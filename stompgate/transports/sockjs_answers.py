@@ -1,17 +1,20 @@
-"""The heads and whole answers of SockJS over HTTP: caching, cross-origin headers, the cookie, refusals."""
+"""The answers of SockJS over HTTP: caching, the cookie, refusals, and responses that carry frames."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from stompgate.model.causes import Refusal
+from stompgate.sockjs.carriers import Carrier
 
 if TYPE_CHECKING:
     from starlette.types import Send
+
+    from .sockjs_receiving import Receiving
 
 Header = tuple[bytes, bytes]
 
@@ -85,3 +88,36 @@ async def refuse(send: Send, refusal: Refusal, headers: Iterable[Header] = ()) -
 async def nothing(send: Send, status: int, headers: Iterable[Header] = ()) -> None:
     """Refuse without a word."""
     await whole(send, status, (*headers, *_REFUSED))
+
+
+class FrameAnswer:
+    """A response that carries frames, each as a piece of its own."""
+
+    __slots__ = ("_callback", "_carrier", "_left_bytes", "_send")
+
+    def __init__(self, carrier: Carrier, callback: str, send: Send, limit_bytes: int) -> None:
+        self._carrier = carrier
+        self._callback = callback
+        self._send = send
+        self._left_bytes = limit_bytes if carrier.streams else 1
+
+    async def begin(self, headers: Sequence[Header]) -> None:
+        """Send the head, and what comes before all frames."""
+        await start(self._send, 200, headers)
+        prelude = self._carrier.prelude(self._callback)
+        if prelude:
+            await self._send({"type": "http.response.body", "body": prelude, "more_body": True})
+
+    async def carry(self, receiver: Receiving) -> None:
+        """Send frames until it is enough, the session is over, or the client is gone."""
+        while (frame := await receiver.next_frame()) is not None:
+            data = self._carrier.wrap(frame, self._callback)
+            self._left_bytes -= len(data)
+            is_last = self._left_bytes <= 0 or frame.startswith(b"c")
+            await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+            if is_last:
+                return
+
+    async def end(self, frame: bytes) -> None:
+        """Send one frame, the last."""
+        await self._send({"type": "http.response.body", "body": self._carrier.wrap(frame, self._callback)})

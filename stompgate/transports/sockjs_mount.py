@@ -11,22 +11,23 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs, urlsplit
 
-from stompgate.access.origins import SAME_ORIGIN, AllowedOrigins
+from stompgate.access.origins import AllowedOrigins
 from stompgate.gateway.link import Framing, Link
 from stompgate.model.causes import Cause, Refusal
 from stompgate.ports.part import Figure
 from stompgate.sockjs import pages
-from stompgate.sockjs.carriers import CARRIERS, BadCallback, Carrier, check_callback
+from stompgate.sockjs.carriers import CARRIERS, BadCallback, check_callback
 from stompgate.sockjs.framing import ANOTHER_RECEIVER, BrokenPayload, NoPayload, decode_messages
-from stompgate.sockjs.paths import METHODS, OF_A_SESSION, SENDING, Endpoint, Place, read_path
+from stompgate.sockjs.paths import METHODS, SENDING, Endpoint, Place, read_path
 
 from .http_side import DEPARTURE
 from .outbox import Flusher
-from .sockjs_answers import CACHED, NOT_CACHED, YEAR_S, Asked, Header, content_type, nothing, refuse, start, whole
+from .sockjs_answers import CACHED, NOT_CACHED, YEAR_S, Asked, FrameAnswer, Header, content_type, nothing, refuse, whole
+from .sockjs_bodies import callback_in, payload_in_form, read_body
 from .sockjs_framing import SockJsFraming, SockJsMessageFraming, Texts
-from .sockjs_session import Receiving, SessionHost, SockJsLimits, SockJsLink
+from .sockjs_origins import SockJsOrigins
+from .sockjs_session import SessionHost, SockJsLimits, SockJsLink
 from .sockjs_websocket import SocketHost, SockJsSocket
 from .websocket import MessageReceiver, Receiver
 
@@ -40,7 +41,6 @@ _HTML: Final = "text/html;charset=UTF-8"
 _JSON: Final = "application/json;charset=UTF-8"
 _FORM: Final = "application/x-www-form-urlencoded"
 _PAGES: Final = frozenset({Endpoint.GREETING, Endpoint.IFRAME, Endpoint.INFO})
-_NOBODY: Final = "'none'"
 _ENTROPY_BITS: Final = 32
 _NO_JSON: Final = b"Broken JSON encoding."
 _NO_MESSAGES: Final = b"Payload expected."
@@ -79,7 +79,7 @@ class SockJsMount:
     ) -> None:
         self.path = options.path
         self._options = options
-        self._origins = origins
+        self._origins = SockJsOrigins(origins)
         self._attach = attach
         self._objection = objection
         self._texts = Texts(options.instead)
@@ -165,7 +165,7 @@ class SockJsMount:
         if asked.method not in methods and not is_head:
             await nothing(send, 405, [(b"allow", ", ".join(methods).encode())])
             return
-        if not self._admits(asked, place.endpoint):
+        if not self._origins.admits(asked, place.endpoint):
             await refuse(send, Refusal(Cause.ORIGIN_REFUSED))
         elif asked.method == "OPTIONS":
             await self._preflight(asked, methods, send)
@@ -181,7 +181,7 @@ class SockJsMount:
             case Endpoint.GREETING:
                 await whole(send, 200, [content_type(_PLAIN)], pages.GREETING)
             case Endpoint.INFO:
-                await whole(send, 200, [content_type(_JSON), NOT_CACHED, *self._cors(asked)], self._info())
+                await whole(send, 200, [content_type(_JSON), NOT_CACHED, *self._origins.cors(asked)], self._info())
             case Endpoint.IFRAME:
                 await self._iframe(asked, send)
             case _:
@@ -193,58 +193,24 @@ class SockJsMount:
         return pages.info(entropy, has_websocket=options.has_websocket, needs_cookie=options.sets_cookie)
 
     async def _iframe(self, asked: Asked, send: Send) -> None:
-        headers = [*CACHED, (b"etag", self._etag.encode()), *self._frame_policy()]
+        headers = [*CACHED, (b"etag", self._etag.encode()), *self._origins.frame_policy()]
         if self._etag in asked.headers.get(b"if-none-match", ""):
             await whole(send, 304, headers)
         else:
             await whole(send, 200, [content_type(_HTML), *headers], self._page)
-
-    def _frame_policy(self) -> Sequence[Header]:
-        """Within an iframe a page acts as one of our own, so that only the pages that may connect may have one."""
-        if self._origins.every:
-            return ()
-        shown = ["'self'" if origin == SAME_ORIGIN else origin for origin in self._origins.texts]
-        return ((b"content-security-policy", f"frame-ancestors {' '.join(shown) or _NOBODY}".encode()),)
 
     async def _preflight(self, asked: Asked, methods: Sequence[str], send: Send) -> None:
         headers = [
             *CACHED,
             (b"access-control-max-age", str(YEAR_S).encode()),
             (b"access-control-allow-methods", ", ".join(methods).encode()),
-            *self._cors(asked),
+            *self._origins.cors(asked),
         ]
         await whole(send, 204, headers)
 
-    # Who may
-
-    def _admits(self, asked: Asked, endpoint: Endpoint) -> bool:
-        """Whether the page that a request comes from may have it. One without an origin comes from no page, but for JSONP."""
-        if self._origins.every or endpoint not in OF_A_SESSION | {Endpoint.INFO}:
-            return True
-        host, origin = asked.headers.get(b"host", ""), asked.headers.get(b"origin")
-        if origin is None and endpoint is Endpoint.JSONP:
-            # A script is loaded from anywhere without an Origin, and its answer is for the page: the page must show itself.
-            if asked.headers.get(b"sec-fetch-site") == "same-origin":
-                return self._origins.admits_same
-            parts = urlsplit(asked.headers.get(b"referer", ""))
-            origin = f"{parts.scheme}://{parts.netloc}"
-        return origin is None or self._origins.admit(origin, host)
-
-    def _cors(self, asked: Asked) -> Sequence[Header]:
-        origin = asked.headers.get(b"origin")
-        if origin in (None, "null"):
-            if not self._origins.every:
-                return ()
-            origin = "*"
-        headers = [(b"access-control-allow-origin", str(origin).encode()), (b"access-control-allow-credentials", b"true")]
-        wanted = asked.headers.get(b"access-control-request-headers")
-        if wanted:
-            headers.append((b"access-control-allow-headers", wanted.encode("latin-1")))
-        return headers
-
     def _session_headers(self, asked: Asked) -> list[Header]:
         cookie = [asked.cookie()] if self._options.sets_cookie else []
-        return [NOT_CACHED, *self._cors(asked), *cookie]
+        return [NOT_CACHED, *self._origins.cors(asked), *cookie]
 
     async def _not_found(self, send: Send, refusal: Refusal, headers: Sequence[Header] = ()) -> None:
         if self._options.like_spring:
@@ -259,7 +225,7 @@ class SockJsMount:
         callback = ""
         if carrier.takes_callback:
             try:
-                callback = check_callback(_query_value(asked.query))
+                callback = check_callback(callback_in(asked.query))
             except BadCallback as error:
                 await whole(send, 500, headers, str(error).encode())
                 return
@@ -272,8 +238,8 @@ class SockJsMount:
             link = self._open(place, scope)
         receiver = link.enter()
         if place.endpoint is Endpoint.HTMLFILE:
-            headers += self._frame_policy()
-        answer = _Answer(carrier, callback, send, self._options.limits.response_bytes)
+            headers += self._origins.frame_policy()
+        answer = FrameAnswer(carrier, callback, send, self._options.limits.response_bytes)
         head = [content_type(carrier.content_type), *headers]
         if receiver is None:
             await answer.begin(head)
@@ -306,9 +272,9 @@ class SockJsMount:
             await self._not_found(send, Refusal(Cause.NO_SUCH_SESSION, explanation), headers)
             return
         try:
-            body = await _read_body(receive, link.body_limit_bytes)
+            body = await read_body(receive, link.body_limit_bytes)
             if place.endpoint is Endpoint.JSONP_SEND and asked.headers.get(b"content-type", "").startswith(_FORM):
-                body = _form_value(body)
+                body = payload_in_form(body)
             await link.receive(decode_messages(body, keeps_surrogates=self._options.keeps_surrogates))
         except NoPayload:
             await whole(send, 500, headers, _NO_JSON if self._options.like_spring else _NO_MESSAGES)
@@ -319,39 +285,6 @@ class SockJsMount:
         else:
             is_jsonp = place.endpoint is Endpoint.JSONP_SEND
             await whole(send, 200 if is_jsonp else 204, [content_type(_PLAIN), *headers], b"ok" if is_jsonp else b"")
-
-
-class _Answer:
-    """A response that carries frames, each as a piece of its own."""
-
-    __slots__ = ("_callback", "_carrier", "_left_bytes", "_send")
-
-    def __init__(self, carrier: Carrier, callback: str, send: Send, limit_bytes: int) -> None:
-        self._carrier = carrier
-        self._callback = callback
-        self._send = send
-        self._left_bytes = limit_bytes if carrier.streams else 1
-
-    async def begin(self, headers: Sequence[Header]) -> None:
-        """Send the head, and what comes before all frames."""
-        await start(self._send, 200, headers)
-        prelude = self._carrier.prelude(self._callback)
-        if prelude:
-            await self._send({"type": "http.response.body", "body": prelude, "more_body": True})
-
-    async def carry(self, receiver: Receiving) -> None:
-        """Send frames until it is enough, the session is over, or the client is gone."""
-        while (frame := await receiver.next_frame()) is not None:
-            data = self._carrier.wrap(frame, self._callback)
-            self._left_bytes -= len(data)
-            is_last = self._left_bytes <= 0 or frame.startswith(b"c")
-            await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
-            if is_last:
-                return
-
-    async def end(self, frame: bytes) -> None:
-        """Send one frame, the last."""
-        await self._send({"type": "http.response.body", "body": self._carrier.wrap(frame, self._callback)})
 
 
 class SockJsMounts:
@@ -369,40 +302,3 @@ class SockJsMounts:
                     await mount(scope, receive, send)
                     return
         await self._rest(scope, receive, send)
-
-
-def _query_value(query: bytes) -> str | None:
-    """The callback's name."""
-    try:
-        values = parse_qs(query.decode("ascii", "replace"), max_num_fields=16)
-    except ValueError:
-        return None
-    found = values.get("c") or values.get("callback")
-    return found[0] if found else None
-
-
-def _form_value(body: bytes) -> bytes:
-    """The messages in a form, its field ``d``. Raises ``NoPayload``."""
-    try:
-        values = parse_qs(body.decode("ascii", "replace"), max_num_fields=16, errors="surrogateescape")
-    except ValueError as error:
-        raise NoPayload from error
-    found = values.get("d")
-    if not found:
-        raise NoPayload
-    return found[0].encode("utf-8", "surrogateescape")
-
-
-async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
-    """The body of a request. Raises ``Refusal`` (FRAME_TOO_LARGE) before more than the limit is held."""
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise Refusal(Cause.PEER_LEFT)
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > limit_bytes:
-            raise Refusal(Cause.FRAME_TOO_LARGE, f"The body may have {limit_bytes} bytes.")
-    return bytes(body)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from stompgate.gateway.link import Framing, Link
 from stompgate.model.causes import Cause, Refusal
-from stompgate.sockjs.framing import HEARTBEAT
 from stompgate.sockjs.session import Phase, Session
 from stompgate.timing.wheel import Entry
 
 from .outbox import Flusher
+from .sockjs_receiving import Receiving
 
 if TYPE_CHECKING:
     from .websocket import Receiver
@@ -272,58 +272,3 @@ class SockJsLink:
             self._timer.cancel()
         flusher = self._host.flusher
         self._timer = flusher.wheel.schedule(flusher.now_s() + after_s, call)
-
-
-class Receiving:
-    """One request while it takes what a session says."""
-
-    __slots__ = ("_is_silent", "_link", "_turn", "is_gone", "is_ready")
-
-    def __init__(self, link: SockJsLink) -> None:
-        self._link = link
-        self._turn: asyncio.Future[None] | None = None
-        self._is_silent = False
-        self.is_ready = False
-        """It will take all there is: it waits, or has just been told to go on. Not while the client takes nothing."""
-        self.is_gone = False
-
-    async def next_frame(self) -> bytes | None:
-        """Wait for the next frame. None if the client is gone."""
-        while not self.is_gone:
-            frame = self._link.next_frame()
-            if frame is None and self._is_silent:
-                frame = HEARTBEAT
-            if frame is not None:
-                self._is_silent = self.is_ready = False
-                return frame
-            self.is_ready = True
-            self._link.ready()
-            self._turn = asyncio.get_running_loop().create_future()
-            try:
-                await self._turn
-            finally:
-                self._turn = None
-        return None
-
-    def wake(self) -> None:
-        """There is something to take."""
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
-
-    def beat(self) -> None:
-        """Nothing was said for long."""
-        self._is_silent = True
-        self.wake()
-
-    def vanished(self) -> None:
-        """The client closed the connection, or it broke."""
-        if not self.is_gone:
-            self.is_gone = True
-            self._link.interrupt()
-            self.wake()
-
-    def done(self) -> None:
-        """The response is complete."""
-        if not self.is_gone:
-            self.is_gone = True
-            self._link.leave()

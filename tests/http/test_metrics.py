@@ -27,7 +27,7 @@ from .conftest import House, code_of
 
 PAGE = Path(__file__).parents[2] / "docs/operations/metrics.md"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
-EVERYWHERE = ("The server", "The process", "Inquiries", "Retention")
+EVERYWHERE = ("The server", "The process", "Inquiries", "SockJS", "Retention")
 
 Values = Mapping[tuple[str, str], float]
 """By name, and by the value of the label where there is one."""

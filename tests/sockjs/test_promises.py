@@ -253,6 +253,7 @@ async def test_foreign_pages_are_kept_out_on_every_way(launch: Callable[..., Dae
     for headers, status in (
         ({}, 403),
         ({"Referer": f"{evil}/page"}, 403),
+        ({"Referer": "http://[broken"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Referer": f"{good}/page"}, 200),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
