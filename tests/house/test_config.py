@@ -269,6 +269,7 @@ def test_the_profile_file_holds_defaults_that_differ_and_nothing_else() -> None:
     }
     assert differing == {
         "listen.allowed_origins",
+        "sockjs.like_spring",
         "stomp.server_header",
         "auth.anonymous",
         "http.operators",
