@@ -27,3 +27,8 @@ def services() -> Iterator[Services]:
     finally:
         services.end()
         shutil.rmtree(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is still at it when the others have nothing left to do."""
+    items.sort(key=lambda item: "test_torture" not in item.nodeid)

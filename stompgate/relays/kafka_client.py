@@ -4,6 +4,7 @@
 - An idempotent producer's ``stop`` waits for records that may never be answered, and a consumer's ``stop`` may raise
   CancelledError out of its fetcher with half of its work undone: what is left is ended by hand.
 - A commit whose caller gives up goes on by itself, also on a consumer that was stopped: it is ended with it.
+- A start that is given up leaves the connection open by which it learns of the cluster: that is done here instead.
 - Without a leader or a broker, metadata are asked for again without pause: a pause is put in.
 
 Its errors become ``KafkaAway`` here; none leaves the relay.
@@ -22,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from .kafka_options import KafkaOptions
 
@@ -63,7 +65,7 @@ class Access:
             max_batch_size=self.options.batch_limit_bytes,
             max_request_size=self.options.record_limit_bytes,
         )
-        _tame(producer.client)
+        self._tame(producer.client)
         return producer
 
     def consumer(self, group: str, *, topic: str | None = None) -> AIOKafkaConsumer:
@@ -80,12 +82,14 @@ class Access:
             session_timeout_ms=round(self.options.member_timeout_s * 1000),
             heartbeat_interval_ms=round(self.options.member_timeout_s * 1000 / 4),
         )
-        _tame(consumer._client)
+        self._tame(consumer._client)
         return consumer
 
     def admin(self) -> AIOKafkaAdminClient:
         """A client for making topics, not started."""
-        return AIOKafkaAdminClient(**self._common())
+        admin = AIOKafkaAdminClient(**self._common())
+        admin._client.bootstrap = partial(_bootstrap, admin._client, self._entry())
+        return admin
 
     async def refusals(self) -> str:
         """Try each broker once, and say why it doesn't let us in: a client says only that none did."""
@@ -99,6 +103,10 @@ class Access:
             return f"{host}:{port}: {str(error) or type(error).__name__}"
         connection.close()
         return f"{host}:{port} lets us in now"
+
+    def _tame(self, client: Any) -> None:
+        _tame(client)
+        client.bootstrap = partial(_bootstrap, client, self._entry())
 
     def _common(self) -> dict[str, Any]:
         metadata_max_age_ms = round(self.options.metadata_age_s * 1000)
@@ -248,6 +256,28 @@ def _tame(client: Any) -> None:
 
     client._metadata_update = paced
     client.send = sent
+
+
+async def _bootstrap(client: Any, entry: dict[str, Any]) -> None:
+    """Learn of the cluster from the first broker that answers. Raises ``KafkaConnectionError`` if none does."""
+    for host, port, _ in client.hosts:
+        try:
+            connection = await create_conn(host, port, **entry)
+        except (KafkaError, OSError, TimeoutError):
+            continue
+        try:
+            metadata = await connection.send(MetadataRequest([]))
+        except (KafkaError, TimeoutError):
+            continue
+        finally:
+            connection.close()
+        client.cluster.update_metadata(metadata)
+        if client.cluster.brokers():
+            break
+    else:
+        raise KafkaConnectionError(f"Unable to bootstrap from {client.hosts}")
+    if client._sync_task is None:
+        client._sync_task = asyncio.create_task(client._md_synchronizer(), name="kafka metadata")
 
 
 class _Commits:

@@ -76,6 +76,7 @@ async def goes_on_without(presence: RedisSessions, reason: str) -> None:
 
 async def is_told_afterwards(presence: RedisSessions, view: View) -> None:
     await shown(view, [*ON_ONE[1:], session("new", "new", "one", 100)])
+    await until(lambda: is_up(presence), "the writer has heard that it was told")
     await presence.ping()
 
 
