@@ -69,17 +69,19 @@ class Cuts:
 
     def __init__(self, way: Way) -> None:
         self.way = way
-        self._is_over = False
+        self._number = 0
+        self._rounds_left = 3
 
     def __iter__(self) -> Iterator[int]:
-        number = 0
-        while not self._is_over:
-            number += 1
-            assert number < 100
-            yield number
+        while self._rounds_left:
+            self._number += 1
+            assert self._number < 100
+            yield self._number
 
-    def over(self) -> None:
-        self._is_over = True
+    def over(self, *, has_hit: bool) -> None:
+        """It got by. What the store does by itself may have come in the way of the cut that counts: then all are made again."""
+        self._rounds_left = 0 if has_hit else self._rounds_left - 1
+        self._number = 0
 
 
 @pytest.mark.parametrize("way", Way)
@@ -103,7 +105,7 @@ async def test_what_is_told_is_true_wherever_the_link_is_cut(furnished: Saved, o
             proxy.cut_at_piece(way, number)
             told = await told_by(operation.call(store))
             if not proxy.has_sprung:
-                cuts.over()
+                cuts.over(has_hit=unknown > 0)
             found = snapshot(url)
             if isinstance(told, OutcomeUnknown):
                 unknown += 1
