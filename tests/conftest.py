@@ -31,4 +31,4 @@ def services() -> Iterator[Services]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that no worker is still at it when the others have nothing left to do."""
-    items.sort(key=lambda item: "test_torture" not in item.nodeid)
+    items.sort(key=lambda item: "on_two_servers_while_everything" not in item.nodeid)
