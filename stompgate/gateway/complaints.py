@@ -22,6 +22,5 @@ def complain(peer: Peer, refusal: Refusal, receipt_id: str | None) -> bool:
     if receipt_id is not None:
         headers.append(("receipt-id", receipt_id))
     for subscription in listening:
-        message_id = peer.gate.ids.new(peer.gate.clock.utc_us())
-        peer.gate.delivery.tell(subscription, message_id, headers, orjson.dumps(refusal.problem()))
+        peer.gate.delivery.tell(subscription, peer.gate.new_id(), headers, orjson.dumps(refusal.problem()))
     return bool(listening)

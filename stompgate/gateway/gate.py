@@ -100,6 +100,10 @@ class Gate:
         """Make the peer for a new connection."""
         return Peer(self, link)
 
+    def new_id(self) -> str:
+        """A message id of now."""
+        return self.ids.new(self.clock.utc_us())
+
     def destination(self, text: str) -> Destination:
         """Read a ``destination`` header. Raises ``Refusal`` (BAD_DESTINATION)."""
         return read_bare(text) if self.settings.bare_names_are_queues else read_destination(text)

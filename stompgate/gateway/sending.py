@@ -87,7 +87,7 @@ class BroadcastParcel:
     def go(self, peer: Peer, receipt_id: str | None) -> None:
         """Deliver it here and hand it to the relay. The RECEIPT means that it was accepted."""
         gate, name = peer.gate, self.destination.name
-        message_id = gate.ids.new(gate.clock.utc_us())
+        message_id = gate.new_id()
         if self.destination.kind is Kind.OWN:
             for subscription in peer.subscriptions.named(name):
                 gate.delivery.tell(subscription, message_id, self.headers, self.body)

@@ -75,7 +75,7 @@ def _store(peer: Peer, chats: Sequence[ChatParcel], done: Callable[[Refusal | No
         rejected = next((outcome for outcome in outcomes if isinstance(outcome, Rejected)), None)
         done(None if rejected is None else Refusal(rejected.cause, detail=rejected.detail))
 
-    name = peer.gate.ids.new(peer.gate.clock.utc_us())
+    name = peer.gate.new_id()
     peer.gate.intake.submit_together([chat.draft(peer, name) for chat in chats], stored)
 
 

@@ -30,6 +30,7 @@ from . import mysql_outbox as outbox_sql
 from . import mysql_prune as prune_sql
 from . import mysql_rooms as rooms_sql
 from . import mysql_schema as schema
+from .clearing import Clearing
 from .migrations import migrations_for
 from .mysql_append import Appender
 from .mysql_connection import Address, ConnectionLost, MysqlConnection, Session, StatementFailed, connect
@@ -90,7 +91,7 @@ class MysqlStore:
             server_id=server_id, epoch="", note=self._appends.note
         )  # anew with the epoch, once it is read
         self._in_doubt: frozenset[str] = frozenset()
-        self._clearing: asyncio.Task[None]
+        self._clearing = Clearing(self._clear_slice)
         self._walk = Walk()
 
     def _lane(self, name: str, size: int) -> Lane:
@@ -129,7 +130,7 @@ class MysqlStore:
             raise
         self._writes.adopt(connection)
         self._appender = Appender(server_id=self._server_id, epoch=self._epoch, note=self._appends.note)
-        self._clearing = self._start_clearing()
+        self._clearing.begin()
 
     async def _first_connection(self) -> MysqlConnection:
         now_s = asyncio.get_running_loop().time
@@ -148,8 +149,7 @@ class MysqlStore:
 
     async def close(self) -> None:
         """End what was asked for, within ``close_deadline_s``, and close all connections."""
-        self._clearing.cancel()
-        await asyncio.wait((self._clearing,))
+        await self._clearing.close()
         deadline_s = self._settings.close_deadline_s
         await asyncio.gather(*(lane.close(deadline_s=deadline_s) for lane in self._lanes))
         await asyncio.sleep(0)  # sockets are closed in the next turn, and there may be no later one
@@ -268,28 +268,16 @@ class MysqlStore:
         try:
             version = await self._writes.call(lambda link: rooms_sql.delete_room(link, room, self._server_id))
         except OutcomeUnknown:  # it may be deleted; asked again, the answer would be that there is no such room
-            self._clear()
+            self._clearing.begin()
             raise
         if version is None:
             return None
-        self._clear()
+        self._clearing.begin()
         return RoomChanged(room, version, deleted=True, epoch=self._epoch)
 
-    def _clear(self) -> None:
-        if self._clearing.done():
-            self._clearing = self._start_clearing()
-
-    def _start_clearing(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._clear_in_slices(), name="mysql-clear-deleted-rooms")
-
-    async def _clear_in_slices(self) -> None:
-        """One transaction per slice, so that no lock is held for long. What fails is left to the next time."""
+    async def _clear_slice(self) -> bool:
         rows = self._settings.clear_slice_rows
-        try:
-            while await self._writes.call(lambda link: rooms_sql.clear_slice(link, rows)):
-                pass
-        except (StoreUnavailable, OutcomeUnknown) as error:
-            _log.warning("deleted rooms are not cleared yet", reason=str(error))
+        return await self._writes.call(lambda link: rooms_sql.clear_slice(link, rows))
 
     # Inquiries
 

@@ -6,7 +6,6 @@ block the event loop, and no read transaction may stay open: it would let the wr
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-
-import structlog
 
 from stompgate import __version__
 from stompgate.model.inquiries import Inquiry
@@ -32,6 +29,7 @@ from . import sqlite_outbox as outbox_sql
 from . import sqlite_prune as prune_sql
 from . import sqlite_queues as queues_sql
 from . import sqlite_rooms as rooms_sql
+from .clearing import Clearing
 from .migrations import migrations_for
 from .pruning import Walk
 from .sqlite_append import Appender
@@ -52,7 +50,6 @@ from .sqlite_thread import SqliteThread
 
 T = TypeVar("T")
 
-_log = structlog.get_logger()
 _PING_DEADLINE_S = 2.0
 
 
@@ -102,7 +99,7 @@ class SqliteStore:
         self._appender: Appender
         self._lock = -1
         self._commit_failed = False  # of the writer's thread alone
-        self._clearing: asyncio.Task[None]
+        self._clearing = Clearing(self._clear_slice)
         self._walk = Walk()
         self._writer = SqliteThread("sqlite-writer", max_jobs=self._settings.max_jobs, late=OutcomeUnknown)
         self._reader = SqliteThread("sqlite-reader", max_jobs=self._settings.max_jobs, late=StoreUnavailable)
@@ -118,12 +115,11 @@ class SqliteStore:
         except BaseException:
             await self._writer.stop(deadline_s=self._settings.close_deadline_s)
             raise
-        self._clearing = self._start_clearing()
+        self._clearing.begin()
 
     async def close(self) -> None:
         """End what was asked for, within ``close_deadline_s`` for each thread, and release the file."""
-        self._clearing.cancel()
-        await asyncio.wait((self._clearing,))
+        await self._clearing.close()
         await self._reader.stop(deadline_s=self._settings.close_deadline_s)
         await self._writer.stop(deadline_s=self._settings.close_deadline_s)
 
@@ -258,28 +254,16 @@ class SqliteStore:
         try:
             version = await self._write(lambda connection: rooms_sql.delete_room(connection, room, self._server_id))
         except OutcomeUnknown:  # it may be deleted; asked again, the answer would be that there is no such room
-            self._clear()
+            self._clearing.begin()
             raise
         if version is None:
             return None
-        self._clear()
+        self._clearing.begin()
         return RoomChanged(room, version, deleted=True, epoch=self._epoch)
 
-    def _clear(self) -> None:
-        if self._clearing.done():
-            self._clearing = self._start_clearing()
-
-    def _start_clearing(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._clear_in_slices(), name="sqlite-clear-deleted-rooms")
-
-    async def _clear_in_slices(self) -> None:
-        """One transaction per slice, so that groups of messages get in between. What fails is left to the next time."""
+    async def _clear_slice(self) -> bool:
         rows = self._settings.clear_slice_rows
-        try:
-            while await self._write(lambda connection: rooms_sql.clear_slice(connection, rows)):
-                pass
-        except (StoreUnavailable, OutcomeUnknown) as error:
-            _log.warning("deleted rooms are not cleared yet", reason=str(error))
+        return await self._write(lambda connection: rooms_sql.clear_slice(connection, rows))
 
     # Inquiries
 

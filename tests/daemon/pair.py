@@ -18,6 +18,7 @@ from stompgate.stomp.frames import Frame
 from tests.daemon_process import Sections
 from tests.torture.cluster import Cluster, Member, several_servers
 from tests.torture.record import Record
+from tests.waiting import until
 from tests.wire_client import WireClient, connected
 
 HASTY: Sections = {
@@ -46,13 +47,8 @@ async def pair(folder: Path, settings: Sections = HASTY) -> AsyncIterator[Cluste
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for a condition."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not await holds():  # noqa: ASYNC110 (another process)
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        raise AssertionError(f"not within {DEADLINE_S:g} s: {what}") from None
+    """Wait for a condition of another process."""
+    await until(holds, what, DEADLINE_S, every_s=_POLL_S)
 
 
 async def health(member: Member) -> tuple[int, str, dict[str, dict[str, str]]]:

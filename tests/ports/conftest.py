@@ -44,14 +44,16 @@ class StoreHome(Protocol):
     async def close(self) -> None: ...
 
 
-class SqliteHome:
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "chat.db"
-        self._store: SqliteStore | None = None
+class OpenedHome:
+    """The home of a store that is made anew for each opening."""
+
+    def __init__(self, make: Callable[[], SqliteStore | MysqlStore]) -> None:
+        self._make = make
+        self._store: SqliteStore | MysqlStore | None = None
 
     async def open(self) -> Store:
         await self.close()
-        store = SqliteStore(self._path, server_id="server-1")
+        store = self._make()
         await store.open()
         self._store = store
         return store
@@ -60,6 +62,15 @@ class SqliteHome:
         store, self._store = self._store, None
         if store is not None:
             await store.close()
+
+
+def sqlite_home(folder: Path) -> StoreHome:
+    return OpenedHome(lambda: SqliteStore(folder / "chat.db", server_id="server-1"))
+
+
+def mysql_home(services: Services) -> StoreHome:
+    url = emptied_url(services)
+    return OpenedHome(lambda: from_url(url, server_id="server-1"))
 
 
 class MemoryHome:
@@ -71,24 +82,6 @@ class MemoryHome:
 
     async def close(self) -> None:
         pass
-
-
-class MysqlHome:
-    def __init__(self, services: Services) -> None:
-        self._url = emptied_url(services)
-        self._store: MysqlStore | None = None
-
-    async def open(self) -> Store:
-        await self.close()
-        store = from_url(self._url, server_id="server-1")
-        await store.open()
-        self._store = store
-        return store
-
-    async def close(self) -> None:
-        store, self._store = self._store, None
-        if store is not None:
-            await store.close()
 
 
 class StoreGroup(Protocol):
@@ -164,9 +157,9 @@ class MysqlGroup:
 
 STORE_GROUPS: dict[str, Callable[[Services], StoreGroup]] = {"memory": lambda _: MemoryGroup(), "mysql": MysqlGroup}
 STORE_HOMES: dict[str, Callable[[Path, Services], StoreHome]] = {
-    "sqlite": lambda folder, _: SqliteHome(folder),
+    "sqlite": lambda folder, _: sqlite_home(folder),
     "memory": lambda folder, _: MemoryHome(folder),
-    "mysql": lambda _, services: MysqlHome(services),
+    "mysql": lambda _, services: mysql_home(services),
 }
 
 QUEUES: dict[str, Callable[[Path, Services], Queues]] = {

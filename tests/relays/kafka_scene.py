@@ -18,6 +18,7 @@ from stompgate.relays.kafka import KafkaRelay
 from stompgate.relays.kafka_url import from_url
 from stompgate.settings import Kafka
 from stompgate.system_clock import SystemClock
+from tests import waiting
 
 DEADLINE_S = 20.0
 
@@ -87,24 +88,11 @@ class Answers:
         return [number for number, answers in self.of.items() if answers == [answer]]
 
 
-async def until(condition: Callable[[], bool], what: str = "", within_s: float = DEADLINE_S) -> None:
-    """Wait until a condition holds."""
-    try:
-        async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110 (whatever it is)
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"not within {within_s:g} s: {what or 'a condition'}") from None
-
-
-async def until_asked(ask: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Ask until the answer is yes."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not await ask():  # noqa: ASYNC110 (whatever it is)
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"not within {DEADLINE_S:g} s: {what}") from None
+async def until(
+    holds: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str = "a condition", within_s: float = DEADLINE_S
+) -> None:
+    """Wait until a condition holds, as long as Kafka may take for it."""
+    await waiting.until(holds, what, within_s, every_s=0.02)
 
 
 def make_relay(url: str, *, server_id: str | None = None, **settings: Any) -> KafkaRelay:
@@ -196,7 +184,7 @@ class OtherProgram:
                     return False
                 return all(code == 0 for _, code, *_ in answer.topic_errors)
 
-        await until_asked(is_made, f"topics {topics} are made")
+        await until(is_made, f"topics {topics} are made")
 
     async def delete(self, topic: str) -> None:
         async with self.admin() as admin:

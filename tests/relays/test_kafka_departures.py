@@ -9,7 +9,7 @@ import pytest
 from stompgate.ports.part import PartDown
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 from stompgate.relays.kafka_departures import read_user
-from tests.relays.kafka_scene import OtherProgram, broadcast, make_relay, opened, until, until_asked
+from tests.relays.kafka_scene import OtherProgram, broadcast, make_relay, opened, until
 from tests.services import Services
 
 JUNK: list[bytes] = [b"", b"   ", b"\xff\xfe", b"x" * 256, "가".encode() * 256, b"x" * 10_000]
@@ -51,7 +51,7 @@ async def test_of_each_user_one_server_is_told_also_of_those_of_before_the_first
     other.listen_for_departures(second)
     async with opened(one), opened(other):
         await until(lambda: "before@example.org" in first.users + second.users)
-        await until_asked(lambda: _works(one, other), "both are members of the group")
+        await until(lambda: _works(one, other), "both are members of the group")
         users = [f"user{number}@example.org" for number in range(10)]
         for number, user in enumerate(users):
             await program.write("user-delete", user.encode(), key=None, partition=number % 2)
@@ -120,14 +120,14 @@ async def test_its_topic_may_go_without_disturbing_chat(services: Services) -> N
     relay, program = make_relay(url), OtherProgram(url)
     relay.listen_for_departures(told)
     async with opened(relay) as recorder:
-        await until_asked(lambda: _works(relay), "all of it works")
+        await until(lambda: _works(relay), "all of it works")
         await program.delete("user-delete")
 
         async def is_there() -> bool:
             return await program.partitions("user-delete") > 0
 
-        await until_asked(is_there, "it is made again")
-        await until_asked(lambda: _works(relay), "all of it works again")
+        await until(is_there, "it is made again")
+        await until(lambda: _works(relay), "all of it works again")
         await program.write("user-delete", b"a@example.org", key=None)
         await until(lambda: told.users == ["a@example.org"])
         assert (recorder.resets, relay.is_up) == (1, True)

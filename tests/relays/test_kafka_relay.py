@@ -26,7 +26,6 @@ from tests.relays.kafka_scene import (
     opened,
     split,
     until,
-    until_asked,
 )
 from tests.services import Services
 
@@ -326,7 +325,7 @@ async def test_a_topic_that_was_deleted_and_may_not_be_made_is_named_until_it_is
                 return f"create {split(url)[1]}chat" in str(down)
             return False
 
-        await until_asked(is_named, "it says what to create")
+        await until(is_named, "it says what to create")
         await program.make("chat")
         await until(lambda: relay.is_up, "it goes on by itself")
         relay.publish(chat(2))
@@ -387,7 +386,7 @@ async def test_lag_and_commits_show_how_far_a_server_is(services: Services) -> N
         async def is_committed() -> bool:
             return await OtherProgram(url).committed("team5-chat-server-1") == 20
 
-        await until_asked(is_committed, "what was read is committed")
+        await until(is_committed, "what was read is committed")
         assert figure(relay, "lag_records") == 0
         assert figure(relay, "received_total") == 20
         assert figure(relay, "published_total") == 20

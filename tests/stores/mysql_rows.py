@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from tests.services import Services
 Rows = list[tuple[Any, ...]]
 
 _DEADLINE_S = 20
+_LOOK_EVERY_S = 0.2  # asked more often, the database goes on showing the transactions that it saw before
 _SHARED, _SAVED = "stompgate_emptied", "stompgate_saved"
 
 
@@ -138,3 +140,17 @@ class Saved:
                 cursor.execute(f"INSERT INTO {table} SELECT * FROM {_SAVED}.{table}")
             connection.commit()
         return self.url
+
+
+async def someone_waits_for_a_lock(url: str) -> None:
+    """Wait until a transaction is held up by another one."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while not ask(url, "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def no_transaction_is_left(url: str) -> None:
+    """Wait until nothing is under way."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while ask(url, "SELECT 1 FROM information_schema.INNODB_TRX"):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)

@@ -17,10 +17,18 @@ from tests.ports.drafts import BUYER, SELLER, draft, make_room, rejected, repeat
 from tests.proxy import NO_WAY, Proxy, Way
 from tests.services import Services
 
-from .mysql_rows import ask, by_way_of, connection_to, emptied_url, locked, opened, port_of
+from .mysql_rows import (
+    by_way_of,
+    connection_to,
+    emptied_url,
+    locked,
+    no_transaction_is_left,
+    opened,
+    port_of,
+    someone_waits_for_a_lock,
+)
 
 DEADLINE_S = 20.0
-LOOK_EVERY_S = 0.15  # asked more often, the table of transactions is never made anew
 ROOMS = tuple(f"room-{n:02}" for n in range(40))
 
 
@@ -267,18 +275,6 @@ async def test_a_packet_that_arrives_after_it_was_sent_again_stores_nothing(url:
         await no_transaction_is_left(url)
         assert [head.last_seq for head in await store.heads(ROOMS[:2])] == [2, 1]
         assert len(await store.history(ROOMS[0], limit=10)) == 2
-
-
-async def someone_waits_for_a_lock(url: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not ask(url, "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"):  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_EVERY_S)
-
-
-async def no_transaction_is_left(url: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while ask(url, "SELECT trx_id FROM information_schema.INNODB_TRX"):  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def test_what_may_still_be_under_way_is_not_called_refused(url: str) -> None:

@@ -20,7 +20,7 @@ from tests.ports.drafts import BUYER, SELLER, draft, make_room, say, stored
 from tests.proxy import Proxy, Way
 from tests.services import Service, Services, start_mariadb
 
-from .mysql_rows import Saved, ask, by_way_of, connection_to, emptied_url, opened, port_of, snapshot
+from .mysql_rows import Saved, ask, by_way_of, connection_to, emptied_url, no_transaction_is_left, opened, port_of, snapshot
 from .operations import OPERATIONS, Answer, Operation, assert_no_gaps_by, furnish
 
 DEADLINE_S = 30.0
@@ -179,12 +179,6 @@ async def test_after_a_cancelled_call_every_answer_is_to_its_own_question(url: s
         assert contents[0] == contents[1], "a group is stored whole or not at all"
         assert len(set(contents[0])) == len(contents[0])
         assert_no_gaps_by(partial(ask, url))
-
-
-async def no_transaction_is_left(url: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while ask(url, "SELECT 1 FROM information_schema.INNODB_TRX"):  # noqa: ASYNC110
-            await asyncio.sleep(0.15)
 
 
 # The server

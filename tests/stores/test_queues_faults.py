@@ -52,7 +52,6 @@ async def _settle(queues: Queues, held: Sequence[Claim], again: bool) -> None:
     await queues.settle(OWNER, consumed=held[:1], returned=held[1:])
 
 
-WAITS = "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
 OPERATIONS = Operation("put", _put), Operation("claim", _claim), Operation("settle", _settle)
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
@@ -148,12 +147,6 @@ def empty(url: str) -> None:
     mysql_rows.ask(url, "DELETE FROM sg_queue_message")
 
 
-async def no_transaction_is_left(url: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while mysql_rows.ask(url, "SELECT trx_id FROM information_schema.INNODB_TRX"):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-
-
 @pytest.mark.parametrize("way", Way)
 @every_operation
 async def test_what_is_told_is_true_wherever_the_link_is_cut(url: str, operation: Operation, way: Way) -> None:
@@ -181,7 +174,7 @@ async def test_what_is_told_is_true_wherever_the_link_is_cut(url: str, operation
                 told = await told_by(operation.call(cut_off, held, False))
                 is_over = not proxy.has_sprung
                 unknown += isinstance(told, OutcomeUnknown)
-                await no_transaction_is_left(url)
+                await mysql_rows.no_transaction_is_left(url)
                 assert_true(told, snapshot(table), before, after)
                 proxy.heal()
                 again = await operation.call(cut_off, held, isinstance(told, OutcomeUnknown))
@@ -218,14 +211,12 @@ async def test_a_second_try_waits_for_the_first_that_is_still_under_way(url: str
         proxy.cut_at(Way.TO_SERVER, b"COMMIT", lets_pass=False)
         with pytest.raises(OutcomeUnknown):
             await operation.call(store, held, False)
-        await no_transaction_is_left(url)
+        await mysql_rows.no_transaction_is_left(url)
         with connection_to(url) as first, first.cursor() as cursor:
             first.begin()
             cursor.execute(THE_FIRST_TRY[operation.name])
             second = asyncio.ensure_future(operation.call(store, held, True))
-            async with asyncio.timeout(DEADLINE_S):
-                while not mysql_rows.ask(url, WAITS):  # noqa: ASYNC110
-                    await asyncio.sleep(0.2)  # asked more often, the database goes on showing what it saw before
+            await mysql_rows.someone_waits_for_a_lock(url)
             first.commit()
         told = await second
         rows = mysql_rows.ask(url, "SELECT id, attempt FROM sg_queue_message ORDER BY number")
