@@ -83,9 +83,14 @@ class Proxy:
 
     async def refuse(self) -> None:
         """Reset all connections, and let the kernel refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            # A connection that the loop has accepted and not made yet would be forgotten, still open, by a server that is
+            # closed meanwhile (Python 3.11): no more are accepted first, and those are made.
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening)
+            await asyncio.sleep(0)
+            server.close()
         self.cut()
         await asyncio.sleep(0)
 

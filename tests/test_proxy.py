@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 
@@ -209,3 +211,18 @@ async def test_a_server_that_is_gone_is_a_reset(echo: tuple[Echo, Proxy]) -> Non
     proxy.target = ("127.0.0.1", 1)
     caller = await Caller.dial(proxy)
     await caller.is_reset()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_connection_that_comes_as_the_port_is_closed_is_not_left_open(echo: tuple[Echo, Proxy], turns: int) -> None:
+    _, proxy = echo
+    with socket.socket() as caller:
+        caller.setblocking(False)
+        with suppress(BlockingIOError):
+            caller.connect(("127.0.0.1", proxy.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await proxy.refuse()
+        await asyncio.sleep(0)
+    gc.collect()  # what was left open complains here, which fails the test
+    assert proxy.open_connections == 0
