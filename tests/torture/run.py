@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.daemon_process import Sections
@@ -26,7 +26,10 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is done. Without ``servers`` it is one with SQLite. The ``…_every_s`` are averages, of each sender one."""
+    """What is done. Without ``servers`` it is one with SQLite. The ``…_every_s`` are averages, of each sender one.
+
+    ``least``: counts without which a run would have shown nothing. On a slow machine it goes on until they are reached.
+    """
 
     seed: int
     minutes: float
@@ -37,6 +40,7 @@ class Plan:
     trouble_every_s: float = 1.0
     drop_every_s: float = 0.5
     delete_every_s: float = 15.0
+    least: Mapping[str, int] = field(default_factory=dict)
 
 
 async def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Record:
@@ -65,15 +69,18 @@ async def _torture(plan: Plan, cluster: Cluster, record: Record, chance: random.
             while not crowd.has_begun:  # noqa: ASYNC110 (many clients, no one event)
                 await asyncio.sleep(_POLL_S)
         queues.begin()
-        until_s = loop.time() + plan.minutes * 60
         troubles = Troubles(table_of(cluster, chance), record, chance, plan.trouble_every_s)
         async with asyncio.timeout(plan.minutes * 60 + _END_S):
-            await asyncio.gather(
-                troubles.go_on(until_s),
-                crowd.drop_now_and_then(plan.drop_every_s, until_s),
-                crowd.delete_now_and_then(plan.delete_every_s, until_s),
-                queues.drop_now_and_then(plan.drop_every_s, until_s),
-            )
+            has_shown_enough = False
+            while not has_shown_enough:
+                until_s = loop.time() + plan.minutes * 60
+                await asyncio.gather(
+                    troubles.go_on(until_s),
+                    crowd.drop_now_and_then(plan.drop_every_s, until_s),
+                    crowd.delete_now_and_then(plan.delete_every_s, until_s),
+                    queues.drop_now_and_then(plan.drop_every_s, until_s),
+                )
+                has_shown_enough = all(record.counts[name] >= number for name, number in plan.least.items())
             await queues.end()
             await queues.close()  # nobody is to be seen as connected at the end but the crowd
             await end(cluster, crowd, record, chance)

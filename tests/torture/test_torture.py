@@ -17,26 +17,19 @@ HISTORY = [(1, "a.1"), (2, "b.1"), (3, "a.2")]
 
 
 async def test_nothing_is_lost_or_doubled_while_the_daemon_is_killed_and_clients_drop(tmp_path: Path) -> None:
-    plan = Plan(seed=7, minutes=0.25, servers=0, rooms=3, trouble_every_s=0.4, drop_every_s=0.2, delete_every_s=4.0)
+    least = {"receipts": 100, "recovered:true": 10, "queue receipts": 50, "queue messages redelivered": 1}
+    plan = Plan(seed=7, minutes=0.2, servers=0, rooms=3, trouble_every_s=0.4, drop_every_s=0.2, delete_every_s=4.0, least=least)
     record = await run(plan, tmp_path, print)
     assert record.complaints == []
-    # So few on a machine that does much else.
     assert sum(record.troubles.values()) > 5
-    assert record.counts["receipts"] > 5
-    assert record.counts["recovered:true"] > 0
-    assert record.counts["queue receipts"] > 50
-    assert record.counts["queue messages redelivered"] > 0
 
 
 async def test_nothing_is_lost_or_doubled_on_two_servers_while_everything_is_killed_and_cut(tmp_path: Path) -> None:
     faulthandler.cancel_dump_traceback_later()  # it takes longer than a test that hangs
-    record = await run(Plan(seed=7, minutes=2.0), tmp_path, print)
+    least = {"receipts": 500, "recovered:true": 100, "queue receipts": 500, "queue messages redelivered": 50}
+    record = await run(Plan(seed=7, minutes=2.0, least=least), tmp_path, print)
     assert record.complaints == []
     assert sum(record.troubles.values()) > 100
-    assert record.counts["receipts"] > 500
-    assert record.counts["recovered:true"] > 100
-    assert record.counts["queue receipts"] > 500
-    assert record.counts["queue messages redelivered"] > 50
 
 
 # The verdict
