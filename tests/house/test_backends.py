@@ -25,7 +25,8 @@ def installed_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (information / "entry_points.txt").write_text(
         "[stompgate.relays]\npigeon = pigeons:from_url\nlame = pigeons.wing:from_url\nlocal = pigeons:from_url\n"
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    # Not by syspath_prepend: that trips over the stand-in for pkg_resources that another test's tool brings.
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
 
 async def test_the_backends_of_the_default_settings_can_be_made() -> None:
