@@ -99,7 +99,7 @@ async def put_off_all_mail(connection: MysqlConnection, server_id: str) -> None:
         (
             "INSERT INTO sg_mail_failure (inquiry_id, failures, first_failed_at_us, next_try_at_us)"
             f" SELECT id, 1, {NOW_US}, {NOW_US} FROM sg_inquiry WHERE mailed_at_us IS NULL"
-            " ON DUPLICATE KEY UPDATE failures = failures + 1, next_try_at_us = VALUES(next_try_at_us)",
+            f" ON DUPLICATE KEY UPDATE failures = failures + 1, next_try_at_us = {NOW_US}",
             (),
         ),
         COMMIT,

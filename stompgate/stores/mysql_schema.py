@@ -23,8 +23,8 @@ LEASE_US = round(LEASE_S * 1_000_000)
 IS_VALID = f"expires_at_us > {NOW_US} AND expires_at_us <= {NOW_US} + {LEASE_US}"
 """Whether a row of sg_lease is in force."""
 
-# Of this database, among all of the server. SHA1 since names of locks are short.
-_LOCK = "CONCAT('stompgate.', SHA1(DATABASE()))"
+# Of this database, among all of the server. A digest since names of locks are short; MySQL 9.6 and later know no SHA1.
+LOCK_NAME = "CONCAT('stompgate.', LEFT(SHA2(DATABASE(), 256), 40))"
 
 
 async def migrate(
@@ -35,12 +35,12 @@ async def migrate(
     A schema that a newer program has changed is refused only where that program said that this one can't work on it.
     """
     try:
-        (answer,) = await connection.run((f"SELECT GET_LOCK({_LOCK}, %s)", (lock_wait_s,)))
+        (answer,) = await connection.run((f"SELECT GET_LOCK({LOCK_NAME}, %s)", (lock_wait_s,)))
         if answer.rows[0][0] != 1:
             raise SetupError(f"another server was still bringing the database up to date after {lock_wait_s:g} s")
         # The lock goes with the connection if anything below fails.
         await _migrate(connection, migrations, program_version)
-        await connection.run((f"DO RELEASE_LOCK({_LOCK})", ()))
+        await connection.run((f"DO RELEASE_LOCK({LOCK_NAME})", ()))
     except (StatementFailed, NotSendable) as error:
         raise SetupError(f"cannot bring the database up to date: {error}") from error
 
