@@ -64,13 +64,16 @@ dist: $(DEV_READY) ## the wheel, the sdist, and a bundle that installs on a mach
 bench: $(DEV_READY) ## measure server CPU per message and memory per connection; asserts nothing
 	@$(BIN)/python -m bench
 
-proof: $(DEV_READY) ## the long forms: WebSocket cases, STOMP against a second reader, 10,000 simulated schedules, torture of one server and of a group, one long sequence
+proof: $(DEV_READY) ## the long forms: WebSocket cases, STOMP against a second reader, 10,000 simulated schedules, torture of one server and of a group, the store on MySQL, one long sequence
 	@$(BIN)/python -m tests.transports.test_autobahn
 	@$(BIN)/python -m tests.stomp.oracle --examples 20000
 	@$(BIN)/python -m tests.simulation --schedules 10000
 	@$(BIN)/python -m tests.torture --store sqlite --minutes 5 --trouble-every-s 0.2
 	@$(BIN)/python -m tests.torture --store sqlite --minutes 1 --rooms 1 --every-ms 20 --trouble-every-s 30 --drop-every-s 0.05
 	@$(BIN)/python -m tests.torture --minutes 30
+	@sh tests/set-up.sh mysql
+	@TEST_DATABASE=mysql $(BIN)/python -m pytest --quiet tests/stores tests/ports -k "mysql or faults or archive"
+	@TEST_DATABASE=mysql $(BIN)/python -m tests.torture --minutes 5
 	@$(BIN)/python -m tests.torture.one_sequence --messages 100000
 
 lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and requirements/dev.in
@@ -81,7 +84,7 @@ lock: $(DEV_READY) ## bring the lock files up to date with pyproject.toml and re
 	@npm install --prefix tests/node --package-lock-only --omit-lockfile-registry-resolved --no-fund --no-audit --silent
 
 clean: ## remove everything that was made here, but not var/ with the data
-	@rm -rf $(VENV) tests/node/node_modules tests/services/java/jars tests/spring/target build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/node/node_modules tests/services/java/jars tests/services/.mysql tests/spring/target build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find stompgate tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):

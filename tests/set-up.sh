@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets up what is needed beside Python. `set-up.sh services`: MariaDB, Redis and Kafka; without an argument also what else the
 # tests need: Chromium, strace, nginx, shellcheck, systemd's tools, STOMP for Perl and Ruby, Node.js with packages, a Spring
-# application. What cannot be installed is named in one line each and left out; the tests that need it then say so, and fail where CI is set. No service of
+# application; `set-up.sh mysql`: MySQL alone, unpacked in services/.mysql. What cannot be installed is named in one line each and left out; the tests that need it then say so, and fail where CI is set. No service of
 # the system's is started or enabled.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -76,6 +76,50 @@ schema() { # the schema of user data, out of Debian's package of cloud-init, whi
 	return $copied
 }
 
+mysql() { # MySQL and its libraries out of Debian's unstable suite, unpacked: nothing that is installed here changes
+	[ ! -x services/.mysql/mysqld ] || return 0
+	command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+	# shellcheck disable=SC2016 # apt-get fills them in
+	mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' | sed -n 's/^Debian //p' | head -n 1)
+	[ -n "$mirror" ] || return 1
+	echo "unpacking MySQL from Debian's unstable suite" >&2
+	rm -rf services/.mysql && mkdir -p services/.mysql/apt/lists/partial services/.mysql/apt/archives/partial services/.mysql/apt/none
+	(
+		cd services/.mysql || exit 1
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >apt/sources.list
+		: >apt/status
+		cat >apt/apt.conf <<-END
+			Dir::State::lists "$PWD/apt/lists";
+			Dir::State::status "$PWD/apt/status";
+			Dir::State::extended_states "$PWD/apt/extended_states";
+			Dir::Cache "$PWD/apt";
+			Dir::Etc::sourcelist "$PWD/apt/sources.list";
+			Dir::Etc::sourceparts "$PWD/apt/none";
+			Dir::Etc::preferencesparts "$PWD/apt/none";
+			APT::Sandbox::User "root";
+			Debug::NoLocking "true";
+		END
+		export APT_CONFIG="$PWD/apt/apt.conf"
+		apt-get update -qq && apt-get install --download-only --no-install-recommends -y -qq mysql-server-core || exit 1
+		for package in apt/archives/*.deb; do
+			dpkg -x "$package" root || exit 1
+		done
+		rm -rf apt
+		find root/usr/share -mindepth 1 -maxdepth 1 ! -name mysql -exec rm -rf {} +
+		# Linked against libraries that are newer than the system's, so it is started by the loader that belongs to them.
+		cat >mysqld.new <<-END
+			#!/bin/sh
+			lib=$PWD/root/usr/lib/$(uname -m)-linux-gnu
+			exec "\$lib"/ld-linux-*.so.? --library-path "\$lib" $PWD/root/usr/sbin/mysqld "\$@" --basedir=$PWD/root/usr
+		END
+		chmod 755 mysqld.new && ./mysqld.new --version >&2 && mv mysqld.new mysqld
+	)
+}
+
+if [ "${1:-}" = mysql ]; then
+	mysql || missing "MySQL: needs apt-get and Debian's unstable suite; TEST_MYSQLD may name the program of another one"
+	exit 0
+fi
 has mariadbd || debian_server mariadb mariadb-server || missing "MariaDB: needs root and apt-get, or mariadbd in PATH"
 has redis-server || debian_server redis-server redis-server || missing "Redis: needs root and apt-get, or redis-server in PATH"
 kafka

@@ -159,7 +159,7 @@ async def test_services_that_hang_do_not_keep_it_from_ending(launch: Launch, ser
     options = [word for pair in zip(("--store", "--relay", "--sessions"), urls, strict=True) for word in pair]
     daemon = launch(SHORT, *options)
     room = await make_room(daemon.url)
-    hanging = (services.mariadb, services.kafka, services.redis)
+    hanging = (services.database, services.kafka, services.redis)
     async with connected(daemon.ws_url, "buyer") as client:
         await client.send(f"/pub/room/{room}/message", '{"content":"stored"}')
         try:

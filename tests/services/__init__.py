@@ -1,7 +1,7 @@
-"""Real servers for tests and for trying things: MariaDB, Redis and Apache Kafka on loopback ports, data in a folder given."""
+"""Real servers for tests and for trying things: a database, Redis and Kafka on loopback ports, data in a folder given."""
 
 from .service import NotInstalled, NotStarted, Program, Service
-from .services import Services, start_kafka, start_mariadb, start_nginx, start_redis
+from .services import Services, database, start_database, start_kafka, start_nginx, start_redis
 
 __all__ = [
     "NotInstalled",
@@ -9,8 +9,9 @@ __all__ = [
     "Program",
     "Service",
     "Services",
+    "database",
+    "start_database",
     "start_kafka",
-    "start_mariadb",
     "start_nginx",
     "start_redis",
 ]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from tests.deploy.certificates import Issued
 from tests.requirements import left_out
 
+from .database import Database
 from .kafka import Kafka
 from .mariadb import MariaDB
+from .mysql import MySQL
 from .nginx import Nginx
 from .redis import Redis
 from .service import NotInstalled, Program, Service
 
 
 class Services:
-    """MariaDB, Redis and Kafka with their data in ``folder``. Asking for one starts it.
+    """A database, Redis and Kafka with their data in ``folder``. Asking for one starts it.
 
     A test that asks for a server that is not installed is left out; one that does not start raises NotStarted.
     """
@@ -29,9 +33,9 @@ class Services:
         self._numbers = itertools.count(1)
 
     @cached_property
-    def mariadb(self) -> Service:
-        """MariaDB, started."""
-        return self._start(self._mariadb)
+    def database(self) -> Service:
+        """MariaDB or MySQL, started."""
+        return self._start(self._database)
 
     @cached_property
     def redis(self) -> Service:
@@ -45,8 +49,8 @@ class Services:
 
     def fresh_store_url(self) -> str:
         """A new, empty database."""
-        self.mariadb.start()
-        return self._mariadb.create_database(f"stompgate_{next(self._numbers)}")
+        self.database.start()
+        return self._database.create_database(f"stompgate_{next(self._numbers)}")
 
     def fresh_relay_url(self) -> str:
         """Kafka with a prefix of topic names that nobody else has."""
@@ -62,8 +66,8 @@ class Services:
             service.kill()
 
     @cached_property
-    def _mariadb(self) -> MariaDB:
-        return MariaDB(self.folder / "mariadb")
+    def _database(self) -> Database:
+        return database(self.folder / "database")
 
     def _start(self, program: Program) -> Service:
         service = _start(program)
@@ -71,9 +75,15 @@ class Services:
         return service
 
 
-def start_mariadb(folder: Path) -> AbstractContextManager[Service]:
-    """A MariaDB of one's own, for a ``with``; data in ``folder``."""
-    return _own(MariaDB(folder))
+def database(folder: Path, issued: Issued | None = None) -> Database:
+    """The kind of database that this run is on: MariaDB, or MySQL where ``TEST_DATABASE=mysql`` says so."""
+    kind = {"mariadb": MariaDB, "mysql": MySQL}[os.environ.get("TEST_DATABASE", "mariadb")]
+    return kind(folder, issued)
+
+
+def start_database(folder: Path, issued: Issued | None = None) -> AbstractContextManager[Service]:
+    """A database of one's own, for a ``with``; data in ``folder``. ``issued``: see ``Database``."""
+    return _own(database(folder, issued))
 
 
 def start_redis(folder: Path) -> AbstractContextManager[Service]:

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.daemon_process import wait_until
-from tests.services import NotStarted, Service, Services, start_mariadb, start_redis
+from tests.services import NotStarted, Service, Services, start_database, start_redis
 from tests.services.kept import kept_port
 from tests.services.process import LastingProcess
 from tests.services.redis import Redis
@@ -59,15 +59,15 @@ def process_lives(pid: int) -> bool:
         return False
 
 
-def test_what_mariadb_committed_outlives_its_kill(tmp_path: Path) -> None:
-    with start_mariadb(tmp_path / "mariadb") as mariadb:
-        query(mariadb.url, "CREATE TABLE kept (n INT) ENGINE=InnoDB", "INSERT INTO kept VALUES (7)")
-        before = mariadb.url
-        mariadb.kill()
-        assert not mariadb.is_running
-        mariadb.start()
-        assert mariadb.url == before
-        assert query(mariadb.url, "SELECT n FROM kept") == [(7,)]
+def test_what_the_database_committed_outlives_its_kill(tmp_path: Path) -> None:
+    with start_database(tmp_path / "database") as database:
+        query(database.url, "CREATE TABLE kept (n INT) ENGINE=InnoDB", "INSERT INTO kept VALUES (7)")
+        before = database.url
+        database.kill()
+        assert not database.is_running
+        database.start()
+        assert database.url == before
+        assert query(database.url, "SELECT n FROM kept") == [(7,)]
 
 
 def test_a_fresh_database_is_empty_in_utf8mb4_and_its_user_sees_no_other(services: Services) -> None:
@@ -80,7 +80,7 @@ def test_a_fresh_database_is_empty_in_utf8mb4_and_its_user_sees_no_other(service
         query(one, "SELECT * FROM mysql.global_priv")
 
 
-def test_mariadb_refuses_what_mysql_8_refuses(services: Services) -> None:
+def test_the_database_refuses_what_mysql_8_refuses(services: Services) -> None:
     with pytest.raises(pymysql.err.OperationalError, match="GROUP BY"):
         query(services.fresh_store_url(), "CREATE TABLE t (a INT, b INT)", "SELECT a, b FROM t GROUP BY a")
 

@@ -26,8 +26,8 @@ def emptied_url(services: Services) -> str:
 
     Quicker than a fresh one: each statement that makes a table waits for the disk.
     """
-    url = f"{services.mariadb.url.rpartition('/')[0]}/{_SHARED}"
-    ask(services.mariadb.url, f"CREATE DATABASE IF NOT EXISTS {_SHARED} CHARACTER SET utf8mb4")
+    url = f"{services.database.url.rpartition('/')[0]}/{_SHARED}"
+    ask(services.database.url, f"CREATE DATABASE IF NOT EXISTS {_SHARED} CHARACTER SET utf8mb4")
     with connection_to(url) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW TABLES LIKE 'sg\\_%'")
         tables = [table for (table,) in cursor.fetchall() if table != "sg_migration"]

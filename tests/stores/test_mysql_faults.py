@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
-import pymysql
 import pytest
 
 from stompgate.model.rooms import Members
@@ -18,7 +15,7 @@ from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 from stompgate.stores.mysql import MysqlStore
 from tests.ports.drafts import BUYER, SELLER, draft, make_room, say, stored
 from tests.proxy import Proxy, Way
-from tests.services import Service, Services, start_mariadb
+from tests.services import Service, Services, database, start_database
 
 from .mysql_rows import Saved, ask, by_way_of, connection_to, emptied_url, no_transaction_is_left, opened, port_of, snapshot
 from .operations import OPERATIONS, Answer, Operation, assert_no_gaps_by, furnish
@@ -197,13 +194,8 @@ async def eventually_stored(store: MysqlStore, content: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mariadb")
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Service]:
-    with start_mariadb(folder) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with start_database(tmp_path_factory.mktemp("database")) as server:
         yield server
 
 
@@ -229,6 +221,20 @@ async def test_connections_that_an_operator_kills_are_replaced(server: Service, 
     await store.ping()
     assert [head.room for head in await store.heads([ROOM])] == [ROOM]
     await eventually_stored(store, "after")
+
+
+async def test_connections_that_the_database_ended_for_their_silence_are_replaced_unseen(url: str) -> None:
+    others = "SELECT id FROM information_schema.PROCESSLIST WHERE db = DATABASE() AND id != CONNECTION_ID()"
+    async with opened(url, idle_timeout_s=1) as store:
+        room = await make_room(store, "room")
+        await say(store, room, "1")
+        await store.heads([room])
+        assert ask(url, others)
+        async with asyncio.timeout(DEADLINE_S):
+            while ask(url, others):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert [head.last_seq for head in await store.heads([room])] == [1]
+        assert [message.seq for message in await say(store, room, "2")] == [2]
 
 
 async def test_a_server_that_is_killed_and_comes_back_is_taken_up_again(server: Service, store: MysqlStore) -> None:
@@ -267,10 +273,10 @@ async def test_a_server_that_is_paused_is_given_up_in_time_and_taken_up_when_it_
     assert_no_gaps_by(partial(ask, server.url))
 
 
-async def test_a_server_that_is_read_only_refuses_for_certain_and_is_not_well(folder: Path, store: MysqlStore) -> None:
+async def test_a_server_that_is_read_only_refuses_for_certain_and_is_not_well(server: Service, store: MysqlStore) -> None:
     await eventually_stored(store, "before")
     head = await store.heads([ROOM])
-    set_read_only(folder, 1)
+    database(server.folder).administer("SET GLOBAL read_only = 1")
     try:
         with pytest.raises(StoreUnavailable):
             await store.append([draft(ROOM)])
@@ -278,12 +284,5 @@ async def test_a_server_that_is_read_only_refuses_for_certain_and_is_not_well(fo
             await store.ping()
         assert await store.heads([ROOM]) == head
     finally:
-        set_read_only(folder, 0)
+        database(server.folder).administer("SET GLOBAL read_only = 0")
     await eventually_stored(store, "after")
-
-
-def set_read_only(folder: Path, value: int) -> None:
-    """As the one who runs the server: its user may not."""
-    socket = str(folder / "data" / "socket")
-    with pymysql.connect(unix_socket=socket, user=getpass.getuser(), read_timeout=20) as connection:
-        connection.cursor().execute("SET GLOBAL read_only = %s", (value,))

@@ -22,7 +22,7 @@ import pymysql
 
 from tests.daemon_process import Daemon, Sections
 from tests.proxy import Proxy
-from tests.services import Service, start_kafka, start_mariadb, start_redis
+from tests.services import Service, start_database, start_kafka, start_redis
 from tests.services.kafka import listener_port
 from tests.services.kept import kept_port
 
@@ -235,7 +235,7 @@ async def one_server(folder: Path, record: Record, settings: Sections) -> AsyncI
 
 @asynccontextmanager
 async def several_servers(folder: Path, number: int, record: Record, settings: Sections) -> AsyncIterator[Cluster]:
-    """Servers on one MariaDB, Kafka and Redis of their own."""
+    """Servers on one database, Kafka and Redis of their own."""
     numbers = range(1, number + 1)
     async with AsyncExitStack() as stack:
         kafka_folder = folder / "kafka"
@@ -257,7 +257,7 @@ async def several_servers(folder: Path, number: int, record: Record, settings: S
 
 def _start_services(stack: AsyncExitStack, folder: Path, proxies: tuple[int, ...]) -> dict[str, Service]:
     return {
-        "store": stack.enter_context(start_mariadb(folder / "mariadb")),
+        "store": stack.enter_context(start_database(folder / "database")),
         "relay": stack.enter_context(start_kafka(folder / "kafka", proxies)),
         "sessions": stack.enter_context(start_redis(folder / "redis")),
     }
