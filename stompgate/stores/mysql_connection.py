@@ -222,7 +222,7 @@ async def connect(address: Address, session: Session) -> MysqlConnection:
         db=address.database,
         charset="utf8mb4",
         ssl=address.tls,
-        connect_timeout=session.connect_s,
+        connect_timeout=None,  # ours is kept by `_connected`: theirs, by `asyncio.wait_for`, may swallow a cancellation
         autocommit=None,
     )
     try:

@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator
-from contextlib import suppress
-from typing import Any
 
 import pytest
 from redis.asyncio.connection import Connection
 
 from stompgate.ports.part import PartDown
 from stompgate.sessions.redis_line import RedisLine
+from tests.cancelled_at import CancelledAt
 from tests.proxy import Proxy, Way
 from tests.services import Services
-
-
-class CancelledAt:
-    """Awaits something and cancels it at its ``number``-th wait: before what it waits for has come, or right after it."""
-
-    def __init__(self, awaited: Awaitable[Any], number: int, *, after: bool) -> None:
-        self._awaited = awaited
-        self._number = number
-        self._after = after
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        inner = self._awaited.__await__()
-        wanted = next(inner, None)
-        for _ in range(1, self._number):
-            yield wanted
-            try:
-                wanted = next(inner)
-            except StopIteration as end:
-                return end.value
-        if self._after:
-            yield wanted
-        elif wanted is not None:  # as a task that is cancelled does it
-            wanted.cancel()
-            with suppress(asyncio.CancelledError):
-                yield wanted
-        inner.throw(asyncio.CancelledError())
-        raise AssertionError("it was not cancelled")
 
 
 def line_to(port: int, deadline_s: float = 10.0) -> RedisLine:

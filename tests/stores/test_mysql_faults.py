@@ -13,6 +13,9 @@ from stompgate.model.rooms import Members
 from stompgate.ports.part import PartDown
 from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
 from stompgate.stores.mysql import MysqlStore
+from stompgate.stores.mysql_connection import Session, connect
+from stompgate.stores.mysql_url import address_of
+from tests.cancelled_at import CancelledAt
 from tests.ports.drafts import BUYER, SELLER, draft, make_room, say, stored
 from tests.proxy import Proxy, Way
 from tests.services import Service, Services, database, start_database
@@ -134,6 +137,20 @@ async def test_readers_are_served_in_spite_of_a_cut_connection(url: str) -> None
 
 
 # Cancellation
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_connecting_gives_in_to_a_cancellation_at_each_of_its_waits(url: str, after: bool) -> None:
+    """Else a deadline that ends at that moment would be no more."""
+    for number in range(1, 100):
+        connecting = connect(address_of(url), Session(lock_wait_s=2, idle_s=30, connect_s=DEADLINE_S))
+        try:
+            connection = await CancelledAt(connecting, number, after=after)
+        except asyncio.CancelledError:
+            continue
+        connection.cut()
+        break
+    assert 4 < number < 99  # every wait has had its turn, and then it ran to its end
 
 
 async def test_after_a_cancelled_call_every_answer_is_to_its_own_question(url: str) -> None:
