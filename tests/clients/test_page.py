@@ -268,6 +268,18 @@ async def test_nothing_is_wider_than_a_phone(daemon: Daemon, new_person: NewPers
     assert await person.page.locator("#scroll").evaluate("scroll => scroll.scrollWidth - scroll.clientWidth") == 0
 
 
+async def test_the_newest_message_stays_in_sight_when_a_keyboard_takes_half_the_phone(
+    daemon: Daemon, new_person: NewPerson
+) -> None:
+    room = await make_room(daemon.url, BUYER, SELLER)
+    person = await new_person(BUYER, PHONE)
+    await person.open(room=room)
+    await person.say(*(f"message {number}" for number in range(9)), "the newest")
+    await expect(person.page.locator(MESSAGES)).to_have_count(10, timeout=WAIT_MS)
+    await person.page.set_viewport_size(ViewportSize(width=PHONE["width"], height=PHONE["height"] // 2))
+    await expect(person.page.locator(MESSAGES).last).to_be_in_viewport(ratio=1, timeout=WAIT_MS)
+
+
 @pytest.mark.parametrize("way", ["sockjs-websocket", "sockjs-xhr-streaming", "sockjs-xhr-polling"])
 async def test_it_chats_by_sockjs_as_well(daemon: Daemon, new_person: NewPerson, way: str) -> None:
     room = await make_room(daemon.url, BUYER, SELLER)

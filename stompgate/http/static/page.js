@@ -31,6 +31,8 @@ let outgoingBubbles = new WeakMap();
 let roomsShown = '';
 /** @type {number | null} how many messages the server sent again when the connection came back, null before it did */
 let recovered = null;
+let isAtEnd = true; // whether the newest message is in sight, and so is to stay there
+let shownHeight = 0; // of the conversation, as last heard of
 
 // The URL's user first, then this tab's own, then the one of the last visit.
 const chosenUser = () => asked.get('user') || sessionStorage.getItem('user') || localStorage.getItem('user') || '';
@@ -145,6 +147,7 @@ function openRoom(row) {
   showAvatar($('other-avatar'), row.other);
   bubbles = new Map();
   $('log').replaceChildren();
+  isAtEnd = true;
   document.body.dataset.view = 'talk';
   chat?.open(row.room.roomUUID);
   showRooms();
@@ -166,6 +169,9 @@ function leaveRoom() {
 /** @param {string} timestamp local date-time, with up to nine digits of fraction @returns {Date} */
 const dateOf = (timestamp) => new Date(timestamp.replace(/(\.\d{3})\d+$/, '$1'));
 
+/** How times are written: in the page's language, and as the user's own region does where that speaks it. */
+const locale = () => navigator.languages.find((language) => language.startsWith(spoken())) ?? spoken();
+
 /** @param {Message} message @returns {HTMLElement} */
 function bubbleOf(message) {
   const shown = bubbles.get(message.seq);
@@ -173,9 +179,9 @@ function bubbleOf(message) {
   const bubble = make('li', message.sender === chat?.user ? 'bubble own' : 'bubble');
   bubble.dataset.seq = String(message.seq);
   const date = dateOf(message.timestamp);
-  const time = make('time', '', date.toLocaleTimeString(spoken(), { hour: 'numeric', minute: '2-digit' }));
+  const time = make('time', 'note', date.toLocaleTimeString(locale(), { hour: 'numeric', minute: '2-digit' }));
   time.dateTime = message.timestamp;
-  time.title = date.toLocaleString(spoken());
+  time.title = date.toLocaleString(locale());
   const speaker = make('span', 'unseen', `${message.sender}: `);
   const words = make('p', 'words', message.content);
   words.prepend(speaker);
@@ -190,13 +196,13 @@ function outgoingBubble(outgoing) {
   if (shown?.state === outgoing.state) return shown.bubble;
   const bubble = make('li', `bubble own ${outgoing.state}`);
   bubble.append(make('p', 'words', outgoing.content));
-  const state = make('span', 'state', text(outgoing.state));
-  if (outgoing.reason) state.title = outgoing.reason;
-  bubble.append(state);
+  const note = make('p', 'note', text(outgoing.state));
+  if (outgoing.reason) note.title = outgoing.reason;
+  bubble.append(note);
   if (outgoing.state === 'failed') {
     const again = make('button', 'link', text('retry'));
     again.addEventListener('click', () => chat?.retry(outgoing));
-    bubble.append(again);
+    note.append(again);
   }
   outgoingBubbles.set(outgoing, { state: outgoing.state, bubble });
   return bubble;
@@ -205,7 +211,7 @@ function outgoingBubble(outgoing) {
 /** @param {Message} message @returns {HTMLElement} */
 function daySeparator(message) {
   const date = dateOf(message.timestamp);
-  const words = date.toLocaleDateString(spoken(), { year: 'numeric', month: 'long', day: 'numeric', weekday: 'long' });
+  const words = date.toLocaleDateString(locale(), { year: 'numeric', month: 'long', day: 'numeric', weekday: 'long' });
   const key = `day ${words}`;
   const shown = bubbles.get(key);
   if (shown) return shown;
@@ -213,6 +219,12 @@ function daySeparator(message) {
   separator.append(make('span', '', words));
   bubbles.set(key, separator);
   return separator;
+}
+
+/** @param {Message | undefined} first @param {Message | undefined} next @param {'day' | 'minute'} within */
+function isOfOneRun(first, next, within) {
+  const signs = within === 'day' ? 10 : 16; // of "2025-01-20T10:30:00"
+  return first?.sender === next?.sender && first?.timestamp.slice(0, signs) === next?.timestamp.slice(0, signs);
 }
 
 /** Put the nodes into the list in this order, touching only what differs: a reader hears news once, and only news. */
@@ -237,23 +249,20 @@ function showConversation() {
   if (!conversation) return;
 
   const scroll = $('scroll');
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_EDGE_PX;
   const fromEnd = scroll.scrollHeight - scroll.scrollTop;
   const first = conversation.messages[0];
   const grewAbove = first !== undefined && !bubbles.has(first.seq);
 
   const nodes = [];
   let day = '';
-  let speaker = '';
-  for (const message of conversation.messages) {
+  for (const [index, message] of conversation.messages.entries()) {
     if (message.timestamp.slice(0, 10) !== day) {
       day = message.timestamp.slice(0, 10);
-      speaker = '';
       nodes.push(daySeparator(message));
     }
     const bubble = bubbleOf(message);
-    bubble.classList.toggle('follows', message.sender === speaker);
-    speaker = message.sender;
+    bubble.classList.toggle('follows', isOfOneRun(conversation.messages[index - 1], message, 'day'));
+    bubble.classList.toggle('goes-on', isOfOneRun(message, conversation.messages[index + 1], 'minute'));
     nodes.push(bubble);
   }
   nodes.push(...conversation.outgoing.map(outgoingBubble));
@@ -263,7 +272,7 @@ function showConversation() {
   $('older').hidden = conversation.complete || !conversation.loaded;
   $('older').disabled = conversation.loading;
   $('older').textContent = text(conversation.loading ? 'loading' : 'older');
-  if (atEnd || conversation.outgoing.some((outgoing) => outgoing.state === 'pending')) scroll.scrollTop = scroll.scrollHeight;
+  if (isAtEnd || conversation.outgoing.some((outgoing) => outgoing.state === 'pending')) scroll.scrollTop = scroll.scrollHeight;
   else if (grewAbove) scroll.scrollTop = scroll.scrollHeight - fromEnd;
 }
 
@@ -322,8 +331,15 @@ function listen() {
   $('back').addEventListener('click', leaveRoom);
   $('older').addEventListener('click', () => void chat?.loadOlder());
   $('scroll').addEventListener('scroll', () => {
-    if ($('scroll').scrollTop < NEAR_EDGE_PX) void chat?.loadOlder();
+    const scroll = $('scroll');
+    if (scroll.clientHeight === shownHeight) isAtEnd = scroll.scrollHeight - scroll.scrollTop - shownHeight < NEAR_EDGE_PX;
+    if (scroll.scrollTop < NEAR_EDGE_PX) void chat?.loadOlder();
   });
+  // A phone's keyboard, and a line more at the top, take height from it.
+  new ResizeObserver(() => {
+    shownHeight = $('scroll').clientHeight;
+    if (isAtEnd) $('scroll').scrollTop = $('scroll').scrollHeight;
+  }).observe($('scroll'));
   $('switch-user').addEventListener('click', () => $('who').showModal());
   $('who-form').addEventListener('submit', (event) => {
     const user = $('who-user').value.trim();
