@@ -1,8 +1,9 @@
 #!/bin/sh
 # Sets up what is needed beside Python. `set-up.sh services`: MariaDB, Redis and Kafka; without an argument also what else the
-# tests need: Chromium, strace, nginx, shellcheck, systemd's tools, STOMP for Perl and Ruby, Node.js with packages, a Spring
-# application; `set-up.sh mysql`: MySQL alone, unpacked in services/.mysql. What cannot be installed is named in one line each and left out; the tests that need it then say so, and fail where CI is set. No service of
-# the system's is started or enabled.
+# tests need: Chromium, strace, nginx, shellcheck, mandoc, systemd's tools, STOMP for Perl and Ruby, Node.js with packages, a Spring
+# application; `set-up.sh mysql`: MySQL alone, unpacked in services/.mysql. What cannot be installed is named in one line each
+# and left out; the tests that need it then say so, and fail where CI is set. No service of the
+# system's is started or enabled.
 set -u
 cd "$(dirname "$0")" || exit 1
 
@@ -154,6 +155,7 @@ has chromium || debian chromium || missing "Chromium: needs root and apt-get, or
 has strace || debian strace || missing "strace: needs root and apt-get, or strace in PATH"
 has nginx || debian_server nginx nginx-light || missing "nginx: needs root and apt-get, or nginx in PATH"
 has shellcheck || debian shellcheck || missing "shellcheck: needs root and apt-get, or shellcheck in PATH"
+has mandoc || debian mandoc || missing "mandoc: needs root and apt-get, or mandoc in PATH"
 has curl || debian curl || missing "curl: needs root and apt-get, or curl in PATH"
 # Only for its tools that look at unit files: by itself this package neither starts anything nor becomes the init of the system.
 has systemd-analyze || debian systemd || missing "systemd's tools: need root and apt-get, or systemd-analyze in PATH"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh: puts the version of this bundle into /opt/stompgate/releases/VERSION, beside those that are there, and the service
-# unit into /etc/systemd/system. What runs goes on as it is: switch.sh changes over.
+# install.sh: puts the version of this bundle into /opt/stompgate/releases/VERSION, beside those that are there, the service unit
+# into /etc/systemd/system, and the manual page of the version in use to where man looks. What runs goes on as it is: switch.sh changes over.
 set -eu
 root=${MACHINE_ROOT:-}
 bundle=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,7 +18,9 @@ if [ ! -e "$release/.complete" ]; then
 	cp -R "$bundle/ec2" "$release/deploy"
 	touch "$release/.complete"
 fi
-mkdir -p "$root/etc/systemd/system" "$root/etc/stompgate"
+man=$root/usr/local/share/man/man1
+mkdir -p "$root/etc/systemd/system" "$root/etc/stompgate" "$man"
 cp "$bundle/systemd/stompgate@.service" "$root/etc/systemd/system/"
+ln -sfn "$root/opt/stompgate/current/share/man/man1/stompgate.1" "$man/stompgate.1"
 systemctl daemon-reload
 echo "stompgate $version is in $release"

@@ -107,6 +107,11 @@ def test_the_page_names_what_takes_effect_without_a_restart() -> None:
     assert named == {key for key in LIVE if key[0] != "drain"}
 
 
+def test_man_finds_the_manual_page_of_the_version_in_use(installed: Machine) -> None:
+    found = installed.root / "usr/local/share/man/man1/stompgate.1"
+    assert found.read_text() == (ROOT / "deploy/man/stompgate.1").read_text()
+
+
 async def test_a_back_up_of_sqlite_is_taken_and_put_back(installed: Machine) -> None:
     take, put_back = blocks("backup.md")
     room = await make_room(f"http://127.0.0.1:{installed.ports[0]}")

@@ -1,0 +1,153 @@
+"""Writes the manual page from the commands: ``python -m tests.house.man_page > deploy/man/stompgate.1``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from inspect import cleandoc
+
+import click
+
+from stompgate.cli.main import OPTIONS, main
+from stompgate.config import option_name
+
+HEAD = """\
+.\\" Made by tests/house/man_page.py from the commands themselves.
+.TH STOMPGATE 1 "" stompgate "User Commands"
+.nh
+.ad l
+.SH NAME
+stompgate \\- a standalone STOMP broker daemon for chat
+.SH SYNOPSIS
+.B stompgate
+.I COMMAND
+.RI [ OPTION ]...
+.SH DESCRIPTION
+Web and mobile clients speak STOMP over WebSocket, SockJS or TCP to
+.BR "stompgate serve" .
+A message sent to a room is stored first, then reaches every subscriber of the room, in order, once, and stays in the history.
+By itself it is a complete server with its data in
+.IR var/stompgate.db ;
+with MySQL, Kafka and Redis any number of servers are one service.
+"""
+
+TAIL = """\
+.SH ENVIRONMENT
+.TP
+.B STOMPGATE_CONFIG
+The settings file, as \\fB\\-\\-config\\fP.
+.TP
+.BR STOMPGATE_ \\fIKEY\\fP ", " STOMPGATE_ \\fISECTION\\fP __ \\fIKEY\\fP
+Any setting, such as \\fBSTOMPGATE_LISTEN__PORT=8071\\fP. The settings file is below these, options are above.
+.TP
+.BR STOMPGATE_STORE_FILE ", " STOMPGATE_RELAY_FILE ", " STOMPGATE_SESSIONS_FILE ", " STOMPGATE_MAIL_FILE
+A file whose first line is the URL, so that its password is in no environment and on no command line.
+.TP
+.B CREDENTIALS_DIRECTORY
+Set by systemd: files in it named like these keys are taken, too.
+.SH SIGNALS
+.TP
+.BR SIGTERM ", " SIGINT
+Send the clients to other servers, finish what was accepted, end with 0. A second one ends the process at once, which loses
+nothing that was acknowledged.
+.TP
+.B SIGHUP
+Read the settings and TLS certificates again. The log says what took effect and what needs a restart.
+.SH EXIT STATUS
+.TP
+.B 0
+All went well.
+.TP
+.B 1
+The server could not start, or failed.
+.TP
+.B 2
+The command line or the settings are wrong; each mistake is said in one line on standard error.
+.SH EXAMPLES
+.nf
+stompgate serve \\-\\-server\\-id chat\\-server\\-1 \\-\\-port 8070
+stompgate check\\-config \\-\\-config /etc/stompgate/stompgate.toml
+echo \\(aqa long password\\(aq | stompgate hash\\-password
+.fi
+.SH SEE ALSO
+.BR systemctl (1)
+.PP
+A running server has a page to try it at
+.IR http://localhost:8070/test/ ,
+its HTTP interface at
+.IR /docs ,
+its state at
+.IR /health/ready ,
+its figures at
+.IR /metrics .
+"""
+
+SETTINGS = frozenset({"--config", *map(option_name, OPTIONS)})
+
+
+def page(program: click.Group = main) -> str:
+    """The whole page of a program."""
+    lines = [HEAD, ".SH COMMANDS\n"]
+    shared: dict[str, click.Parameter] = {}
+    for name, command in _commands(program, ()):
+        options = {parameter.opts[0]: parameter for parameter in command.params if isinstance(parameter, click.Option)}
+        takes_settings = options.keys() >= SETTINGS
+        own = {option: parameter for option, parameter in options.items() if not (takes_settings and option in SETTINGS)}
+        if takes_settings:
+            shared |= {option: parameter for option, parameter in options.items() if option in SETTINGS}
+        lines += [f".SS {_synopsis(name, command, takes_settings=takes_settings, own=bool(own))}\n", _text(command.help or "")]
+        lines += map(_option, own.values())
+    lines += [".SH SETTINGS\nThese options are taken by all commands that show SETTING above.\n"]
+    lines += [*map(_option, shared.values()), TAIL]
+    return "".join(lines)
+
+
+def _commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
+    """Every command with its whole name, those of groups as well."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*above, name))
+        elif not command.hidden:
+            yield " ".join((*above, name)), command
+
+
+def _synopsis(name: str, command: click.Command, *, takes_settings: bool, own: bool) -> str:
+    words = [f"stompgate {name}"]
+    words += ["[SETTING]..."] if takes_settings else []
+    words += ["[OPTION]..."] if own else []
+    for parameter in command.params:
+        if isinstance(parameter, click.Argument):
+            words.append(parameter.make_metavar(click.Context(command)))
+    return f'"{_escaped(" ".join(words))}"'
+
+
+def _option(parameter: click.Parameter) -> str:
+    assert isinstance(parameter, click.Option)
+    names = ", ".join(f"\\fB{_escaped(name)}\\fP" for name in (*parameter.opts, *parameter.secondary_opts))
+    takes = "" if parameter.is_flag else f" \\fI{_escaped(parameter.make_metavar(click.Context(main)))}\\fP"
+    return f".TP\n{names}{takes}\n{_line(parameter.help or '')}\n"
+
+
+def _text(words: str) -> str:
+    """Help as paragraphs; one that begins with click's mark for it keeps its lines."""
+    shown = []
+    for paragraph in re.split(r"\n\s*\n", cleandoc(words)):
+        if paragraph.startswith("\b"):
+            shown.append(".nf\n" + "".join(f"{_line(line)}\n" for line in paragraph.splitlines()[1:]) + ".fi\n")
+        else:
+            shown.append(_line(" ".join(paragraph.split())) + "\n")
+    return ".PP\n".join(shown)
+
+
+def _line(words: str) -> str:
+    return re.sub(r"`([^`]+)`", r"\\fB\1\\fP", _escaped(words))
+
+
+def _escaped(words: str) -> str:
+    """Signs that mean something to roff, as themselves."""
+    escaped = words.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
+    return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
+
+
+if __name__ == "__main__":
+    print(page(), end="")
