@@ -13,26 +13,17 @@ import pytest
 
 from stompgate import __version__
 from stompgate.reloading import LIVE
+from tests.pages import ROOT, blocks
 from tests.requirements import require_program
 from tests.services import Services
 from tests.wire_client import connected, make_room
 
-from .dist import ROOT
 from .machine import Machine, machine
 
-PAGES = ROOT / "docs" / "operations"
-WRITTEN = ("install.md", "upgrade.md", "backup.md")
-NOT_RUN = {
-    "git": "a clone is what the test runs in",
-    "make": "tests/house/test_dist.py",
-    "apt-get": "the machine is no Debian of its own",
-}
+INSTALL = "docs/operations/install.md"
+UPGRADE = "docs/operations/upgrade.md"
+BACKUP = "docs/operations/backup.md"
 _FOLDERS = re.compile(r"(?<![\w.])/(?=(?:opt/stompgate|etc/stompgate|etc/credstore|var/lib|var/log|var/backups|root)\b)")
-
-
-def blocks(page: str, kind: str = "sh") -> list[str]:
-    """The blocks of commands of one kind."""
-    return re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", (PAGES / page).read_text())
 
 
 def run_block(machine: Machine, text: str, **replaced: str) -> str:
@@ -58,7 +49,7 @@ def bare(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machi
 @pytest.fixture(scope="module")
 def installed(bare: Machine) -> Machine:
     """The same after what ``install.md`` has done by hand."""
-    run_block(bare, blocks("install.md")[0])
+    run_block(bare, blocks(INSTALL)[0])
     return bare
 
 
@@ -89,20 +80,8 @@ def older(dump: Path) -> None:
     dump.write_text(without)
 
 
-def test_what_is_not_run_cannot_be() -> None:
-    lines = [line for page in WRITTEN for block in blocks(page, "console") for line in block.splitlines()]
-    assert lines
-    assert {line.split()[0] for line in lines} <= set(NOT_RUN)
-
-
-def test_every_block_is_of_a_kind_that_is_run_or_known_not_to_be() -> None:
-    kinds = {kind for page in WRITTEN for kind in re.findall(r"(?m)^```(\S+)$", (PAGES / page).read_text())}
-    assert kinds == {"sh", "console", "mysql"}
-    assert [len(blocks(page)) for page in WRITTEN] == [6, 4, 2]
-
-
 def test_the_page_names_what_takes_effect_without_a_restart() -> None:
-    text = re.split(r"Without a restart: ", (PAGES / "install.md").read_text())[1].partition("\n\n")[0]
+    text = re.split(r"Without a restart: ", (ROOT / INSTALL).read_text())[1].partition("\n\n")[0]
     named = {tuple(name.split(".")) for name in re.findall(r"`(\w+\.\w+)`", text)}
     assert named == {key for key in LIVE if key[0] != "drain"}
 
@@ -113,7 +92,7 @@ def test_man_finds_the_manual_page_of_the_version_in_use(installed: Machine) -> 
 
 
 async def test_a_back_up_of_sqlite_is_taken_and_put_back(installed: Machine) -> None:
-    take, put_back = blocks("backup.md")
+    take, put_back = blocks(BACKUP)
     room = await make_room(f"http://127.0.0.1:{installed.ports[0]}")
     await say(installed, room, "kept")
     run_block(installed, take)
@@ -124,15 +103,16 @@ async def test_a_back_up_of_sqlite_is_taken_and_put_back(installed: Machine) -> 
 
 
 def test_a_version_is_changed_over_to_and_back_by_the_page(installed: Machine) -> None:
-    for block in blocks("upgrade.md")[:-1]:
+    fetch, switch, back, tables = blocks(UPGRADE)
+    for block in (fetch, switch, back):
         run_block(installed, block)
     assert f"is healthy on {__version__}" in installed.said[-1]
-    applied = run_block(installed, blocks("upgrade.md")[-1]).splitlines()
+    applied = run_block(installed, tables).splitlines()
     assert applied[0] == "1 rooms_and_messages 0.1.0"
 
 
 async def test_the_page_of_the_installation_is_true_to_its_end(installed: Machine) -> None:
-    _, looks, users, settings, reload, credentials = blocks("install.md")
+    _, looks, users, settings, reload, credentials = blocks(INSTALL)
     assert '"status":"ready"' in run_block(installed, looks).replace(" ", "")
     before = (installed.root / "etc/stompgate/stompgate.toml").read_text()
     assert '\nmode = "users"\n' in run_block(installed, users.replace('users_file = "/', f'users_file = "{installed.root}/'))
@@ -162,7 +142,7 @@ async def test_a_back_up_of_mysql_is_taken_and_put_back(dist: Path, services: Se
         (made.root / "var/backups/stompgate").mkdir(parents=True)
         (made.root / "run").mkdir()
         made.script("set-up.sh")
-        take, put_back = blocks("backup.md", "mysql")
+        take, put_back = blocks(BACKUP, "mysql")
         room = await make_room(f"http://127.0.0.1:{made.ports[0]}")
         await say(made, room, "kept")
         run_block(made, take, database=database)

@@ -8,8 +8,7 @@ from inspect import cleandoc
 
 import click
 
-from stompgate.cli.main import OPTIONS, main
-from stompgate.config import option_name
+from stompgate.cli.main import main
 
 HEAD = """\
 .\\" Made by tests/house/man_page.py from the commands themselves.
@@ -82,50 +81,59 @@ its figures at
 .IR /metrics .
 """
 
-SETTINGS = frozenset({"--config", *map(option_name, OPTIONS)})
+SHARED_BY = 3
+"""An option of so many commands or more is explained once for all of them."""
+
+Options = dict[tuple[str, str], click.Option]
 
 
 def page(program: click.Group = main) -> str:
     """The whole page of a program."""
+    commands = dict(_commands(program, ()))
+    options = {name: _options(command) for name, command in commands.items()}
     lines = [HEAD, ".SH COMMANDS\n"]
-    shared: dict[str, click.Parameter] = {}
-    for name, command in _commands(program, ()):
-        options = {parameter.opts[0]: parameter for parameter in command.params if isinstance(parameter, click.Option)}
-        takes_settings = options.keys() >= SETTINGS
-        own = {option: parameter for option, parameter in options.items() if not (takes_settings and option in SETTINGS)}
-        if takes_settings:
-            shared |= {option: parameter for option, parameter in options.items() if option in SETTINGS}
-        lines += [f".SS {_synopsis(name, command, takes_settings=takes_settings, own=bool(own))}\n", _text(command.help or "")]
-        lines += map(_option, own.values())
-    lines += [".SH SETTINGS\nThese options are taken by all commands that show SETTING above.\n"]
-    lines += [*map(_option, shared.values()), TAIL]
-    return "".join(lines)
+    sets: dict[tuple[str, ...], Options] = {}
+    for name, command in commands.items():
+        lines += [f'.SS "{_escaped(_synopsis(name, command))}"\n', _text(command.help or "")]
+        for key, option in options[name].items():
+            users = tuple(user for user in commands if key in options[user])
+            if len(users) < SHARED_BY:
+                lines.append(_option(option))
+            else:
+                sets.setdefault(users, {})[key] = option
+    lines.append(".SH OPTIONS\n")
+    for users, shared in sets.items():
+        lines += [f".SS Of {_escaped(', '.join(users))}\n", *map(_option, shared.values())]
+    return "".join([*lines, TAIL])
 
 
 def _commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
     """Every command with its whole name, those of groups as well."""
-    for name, command in sorted(group.commands.items()):
+    for name in group.list_commands(click.Context(group)):
+        command = group.commands[name]
         if isinstance(command, click.Group):
             yield from _commands(command, (*above, name))
         elif not command.hidden:
             yield " ".join((*above, name)), command
 
 
-def _synopsis(name: str, command: click.Command, *, takes_settings: bool, own: bool) -> str:
-    words = [f"stompgate {name}"]
-    words += ["[SETTING]..."] if takes_settings else []
-    words += ["[OPTION]..."] if own else []
-    for parameter in command.params:
-        if isinstance(parameter, click.Argument):
-            words.append(parameter.make_metavar(click.Context(command)))
-    return f'"{_escaped(" ".join(words))}"'
+def _options(command: click.Command) -> Options:
+    found = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    return {(option.opts[0], option.help or ""): option for option in found}
 
 
-def _option(parameter: click.Parameter) -> str:
-    assert isinstance(parameter, click.Option)
-    names = ", ".join(f"\\fB{_escaped(name)}\\fP" for name in (*parameter.opts, *parameter.secondary_opts))
-    takes = "" if parameter.is_flag else f" \\fI{_escaped(parameter.make_metavar(click.Context(main)))}\\fP"
-    return f".TP\n{names}{takes}\n{_line(parameter.help or '')}\n"
+def _synopsis(name: str, command: click.Command) -> str:
+    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    words = ["[OPTION]..."] if len(arguments) < len(command.params) else []
+    return " ".join(["stompgate", name, *words, *(argument.make_metavar(click.Context(command)) for argument in arguments)])
+
+
+def _option(option: click.Option) -> str:
+    names = ", ".join(f"\\fB{_escaped(name)}\\fP" for name in (*option.opts, *option.secondary_opts))
+    kind = option.make_metavar(click.Context(main)).removesuffix(" RANGE")
+    takes = "" if option.is_flag else f" \\fI{_escaped(kind)}\\fP"
+    default = f" By default {option.default}." if option.show_default and not option.is_flag else ""
+    return f".TP\n{names}{takes}\n{_line((option.help or '') + default)}\n"
 
 
 def _text(words: str) -> str:

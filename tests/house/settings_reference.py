@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from stompgate.cli.main import OPTIONS
-from stompgate.config import PREFIX, KeyPath, load, option_name
+from stompgate.cli.main import main
+from stompgate.config import PREFIX, KeyPath, load
 from stompgate.reloading import LIVE
 from stompgate.settings import SECRET_KEYS, Section, Settings
 
@@ -61,9 +61,17 @@ def _rows(fields: dict[KeyPath, FieldInfo]) -> Iterator[str]:
         default = _code(field.default)
         if path != ("profile",) and (other := _value(legacy, path)) != field.default:
             default += f", legacy: {_code(other)}"
-        ways = [f"`{PREFIX}{'__'.join(path).upper()}`", *(f"`{option_name(path)}`" for known in OPTIONS if known == path)]
+        name = "__".join(path)
+        ways = [f"{PREFIX}{name.upper()}", *(option.opts[0] for option in main.commands["serve"].params if option.name == name)]
         live = "yes" if path in LIVE else ""
-        cells = (f"`{path[-1]}`", field.description or "", _takes(path[-1], field), default, ", ".join(ways), live)
+        cells = (
+            f"`{path[-1]}`",
+            field.description or "",
+            _takes(path[-1], field),
+            default,
+            ", ".join(f"`{way}`" for way in ways),
+            live,
+        )
         yield "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
 
 

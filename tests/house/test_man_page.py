@@ -23,10 +23,6 @@ def shown(text: str, *words: str) -> str:
     return re.sub(r".\x08", "", made)  # bold and underlined is what is written twice in one place
 
 
-def test_it_is_what_the_commands_say() -> None:
-    assert PAGE.read_text() == page(), "run: python -m tests.house.man_page > deploy/man/stompgate.1"
-
-
 def test_every_command_and_option_can_be_read() -> None:
     read = shown(PAGE.read_text(), "-T", "utf8", "-O", "width=200")
     names = [f"stompgate {name}" for name in main.commands]
