@@ -18,6 +18,8 @@ from stompgate.cli.main import main
 from stompgate.config import load
 from tests.pages import PAGES, ROOT, all_blocks, blocks, without_blocks
 
+COMMANDS = {"sh", "mysql", "text"}
+NO_COMMANDS = {"mermaid", "json", "python", "js", "html"}
 RUN_IN = {
     "docs/quickstart.md": "tests/house/test_quickstart.py",
     "docs/operations/install.md": "tests/deploy/test_pages.py",
@@ -52,10 +54,11 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_block_is_of_a_kind_that_a_test_looks_at(page: Path) -> None:
     kinds = {kind for kind, _ in all_blocks(page)}
-    assert kinds <= {"sh", "mysql", "text", "console", "toml", "env", "sql", "mermaid"}
+    assert kinds <= {*COMMANDS, "console", "toml", "env", "sql", *NO_COMMANDS}
     assert "\n\n    " not in without_blocks(page), "a block without a fence says nothing of its kind"
-    if kinds & {"sh", "mysql", "text"}:
+    if kinds & COMMANDS:
         name = str(page.relative_to(ROOT))
+        assert name in RUN_IN, "RUN_IN must say which test runs the commands of this page"
         assert name in (ROOT / RUN_IN[name]).read_text()
 
 
