@@ -25,6 +25,7 @@ RUN_IN = {
     "docs/operations/install.md": "tests/deploy/test_pages.py",
     "docs/operations/upgrade.md": "tests/deploy/test_pages.py",
     "docs/operations/backup.md": "tests/deploy/test_pages.py",
+    "docs/operations/cluster.md": "tests/stores/test_mysql_login.py",
 }
 """Where the blocks of a page that are commands are run."""
 
@@ -40,6 +41,7 @@ ELSEWHERE = {
     "docker compose": "tests/house/test_compose.py looks at the file; to run it takes a container engine",
     "make test": "it is what runs this",
     "make lint": "make test begins with it",
+    "sh tests/set-up.sh mysql": "it takes 50 MB of a Debian that changes daily; `make proof` does",
     "make lock": "it asks the package index for what is new",
     ".venv/bin/python -m pytest": "it is what runs this",
     "git clone": "a clone is what this runs in",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,12 +11,12 @@ from stompgate.ports.part import SetupError
 from stompgate.stores.mysql_connection import Address, Session, connect
 from stompgate.stores.mysql_url import address_of, trust
 from tests.deploy.certificates import Issued, issue
+from tests.pages import blocks
 from tests.ports.drafts import make_room, say
 from tests.services import Service, database, start_database
 
 from .mysql_rows import opened
 
-ROOT = Path(__file__).parents[2]
 SESSION = Session(lock_wait_s=2, idle_s=30, connect_s=10)
 
 
@@ -65,8 +64,7 @@ async def test_a_certificate_of_somebody_else_or_for_another_name_is_refused(add
 
 
 async def test_the_user_and_the_database_of_the_page_are_all_that_a_store_needs(server: Service) -> None:
-    page = (ROOT / "docs/operations/cluster.md").read_text()
-    block = page.partition("```sql\n")[2].partition("```")[0]
+    (block,) = blocks("docs/operations/cluster.md", "mysql")
     for statement in block.replace("stompgate", "page").split(";\n"):
         if statement:
             database(server.folder).administer(statement)
