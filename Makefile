@@ -70,7 +70,8 @@ proof: $(DEV_READY) ## the long forms: WebSocket cases, STOMP against a second r
 	@$(BIN)/python -m tests.simulation --schedules 10000
 	@$(BIN)/python -m tests.torture --store sqlite --minutes 5 --trouble-every-s 0.2
 	@$(BIN)/python -m tests.torture --store sqlite --minutes 1 --rooms 1 --every-ms 20 --trouble-every-s 30 --drop-every-s 0.05
-	@$(BIN)/python -m tests.torture --minutes 30
+	@$(BIN)/python -m tests.torture --minutes 15
+	@$(BIN)/python -m tests.torture --minutes 15 --brokers 3
 	@sh tests/set-up.sh mysql
 	@TEST_DATABASE=mysql $(BIN)/python -m pytest --quiet tests/stores tests/ports -k "mysql or faults or archive"
 	@TEST_DATABASE=mysql $(BIN)/python -m tests.torture --minutes 5

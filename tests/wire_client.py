@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -39,10 +39,23 @@ class Received:
     is_text: bool
 
 
+class Way(Protocol):
+    """What is no WebSocket, and has its two doors."""
+
+    async def send(self, piece: str | bytes, /) -> None:
+        """Send a piece."""
+
+    async def recv(self) -> str | bytes:
+        """The next piece. Raises ``ConnectionClosed`` at the end."""
+
+    def abort(self) -> None:
+        """Drop it without a word."""
+
+
 class WireClient:
     """One connection. ``version`` is what frames are written and read by; ``connect`` sets it."""
 
-    def __init__(self, way: ClientConnection | TcpWay) -> None:
+    def __init__(self, way: ClientConnection | Way) -> None:
         self._way = way
         self.version = Version.V1_2
         self.heart_beats = 0
@@ -61,6 +74,10 @@ class WireClient:
         """The TCP connection, of a client that has nothing over it."""
         assert isinstance(self._way, TcpWay)
         return self._way
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        (self._way.transport if isinstance(self._way, ClientConnection) else self._way).abort()
 
     # What it sends
 
@@ -202,6 +219,10 @@ class TcpWay:
         if not data:
             raise ConnectionClosedError(None, None)
         return data
+
+    def abort(self) -> None:
+        """Drop it."""
+        self.writer.transport.abort()
 
 
 @dataclass(frozen=True)

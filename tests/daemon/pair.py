@@ -10,13 +10,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from stompgate.stomp.frames import Frame
 from tests.daemon_process import Sections
-from tests.torture.cluster import Cluster, Member, several_servers
+from tests.torture.cluster import Cluster, several_servers
 from tests.torture.record import Record
 from tests.waiting import until
 from tests.wire_client import WireClient, connected
@@ -38,6 +38,14 @@ DEADLINE_S = 30.0
 _POLL_S = 0.05
 
 
+class Addressed(Protocol):
+    """A server that can be asked: a member of a cluster, or a daemon."""
+
+    @property
+    def url(self) -> str:
+        """Its address, like ``http://localhost:40000``."""
+
+
 @asynccontextmanager
 async def pair(folder: Path, settings: Sections = HASTY) -> AsyncIterator[Cluster]:
     """The two, ready."""
@@ -51,7 +59,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     await until(holds, what, DEADLINE_S, every_s=_POLL_S)
 
 
-async def health(member: Member) -> tuple[int, str, dict[str, dict[str, str]]]:
+async def health(member: Addressed) -> tuple[int, str, dict[str, dict[str, str]]]:
     """What a server says of itself: status code, status, parts."""
     code, body = await get(member, "/health/ready")
     return code, body["status"], body["parts"]
@@ -66,14 +74,14 @@ async def all_ready(cluster: Cluster) -> None:
     await eventually(are_ready, "every server is ready")
 
 
-async def get(member: Member, path: str, user: str = "buyer") -> tuple[int, Any]:
+async def get(member: Addressed, path: str, user: str = "buyer") -> tuple[int, Any]:
     """Status and JSON of an answer."""
     async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_S) as http:
         answer = await http.get(f"{member.url}{path}", headers={"X-Auth-User": user})
     return answer.status_code, answer.json()
 
 
-def ws_url(member: Member) -> str:
+def ws_url(member: Addressed) -> str:
     """Where WebSockets are opened, without a link between."""
     return f"{member.url.replace('http', 'ws', 1)}/ws-stomp"
 
@@ -84,7 +92,7 @@ def chat(room: str, content: str) -> Frame:
     return Frame("SEND", headers, json.dumps({"content": content}).encode())
 
 
-async def answers(member: Member, room: str, *contents: str) -> list[tuple[str, str]]:
+async def answers(member: Addressed, room: str, *contents: str) -> list[tuple[str, str]]:
     """Send each on a connection of its own; the command that answers it, and the cause if it is an ERROR."""
     found = []
     for content in contents:

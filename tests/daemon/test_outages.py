@@ -18,7 +18,7 @@ import pytest_asyncio
 from stompgate.model.causes import Cause
 from stompgate.stomp.frames import Frame
 from tests.proxy import BOTH_WAYS, NO_WAY, Proxy, Way
-from tests.torture.cluster import Cluster
+from tests.torture.cluster import Cluster, owed
 from tests.wire_client import connected, make_room
 
 from .pair import all_ready, answers, chat, eventually, get, health, pair, watched, watchers, ws_url
@@ -140,7 +140,7 @@ async def test_without_kafka_chat_goes_on_and_reaches_the_other_server_late_in_o
         assert await watched(there, 4) == [(1, "1"), (2, "2"), (3, "3"), (4, "4")]
 
     async def nothing_is_owed() -> bool:
-        return await asyncio.to_thread(cluster.owed) == 0
+        return await asyncio.to_thread(owed, cluster.store) == 0
 
     await eventually(nothing_is_owed, "the outbox is empty")
 

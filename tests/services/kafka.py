@@ -1,13 +1,13 @@
-"""Apache Kafka, one process that is broker and controller, from the artifacts that ``java/pom.xml`` names."""
+"""Apache Kafka from the artifacts that ``java/pom.xml`` names: a process that is broker and controller, or several."""
 
 from __future__ import annotations
 
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from tests.requirements import find_program
 
@@ -33,14 +33,27 @@ _LOGGING = (
 class Kafka:
     """A Kafka in a folder. Topics are made only by those who ask for it.
 
+    ``cluster`` names the folders of all brokers of a cluster, its own among them; without it the broker is alone. A broker
+    of a cluster is ready once most of them have been started. Leaders go back to the first of their replicas by themselves.
+
     Its clients go where it tells them to. For proxies to stand between, ``proxies`` names the port of each: in front of
     ``listener_port`` with its number in this tuple, which tells everyone who comes by it to come by the proxy.
     """
 
-    name: ClassVar[str] = "Kafka"
     folder: Path
     proxies: tuple[int, ...] = ()
     jvm_options: tuple[str, ...] = (f"-XX:SharedArchiveFile={ARCHIVE}",)
+    cluster: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Kafka, with the broker's number if there are several."""
+        return f"Kafka {self.number}" if self.cluster else "Kafka"
+
+    @property
+    def number(self) -> int:
+        """Its node id."""
+        return self.cluster.index(self.folder) + 1 if self.cluster else 1
 
     @property
     def port(self) -> int:
@@ -59,7 +72,9 @@ class Kafka:
         if (self._data / "meta.properties").exists():
             return
         shutil.rmtree(self._data, ignore_errors=True)
-        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties), "--standalone"]
+        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)]
+        if not self.cluster:
+            tool.append("--standalone")
         made = subprocess.run(
             [*_java(self.jvm_options), *tool],
             capture_output=True,
@@ -91,12 +106,14 @@ class Kafka:
 
     def _properties(self) -> dict[str, str | int]:
         # The data folder knows the controller by its port, so that one is kept as well.
-        listeners = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{kept_port(self.folder, 'controller-port')}"
+        listeners = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port(self.folder)}"
+        brokers = self.cluster or (self.folder,)
+        controllers = [f"127.0.0.1:{controller_port(folder)}" for folder in brokers]
         proxied = [(number, listener_port(self.folder, number), proxy) for number, proxy in enumerate(self.proxies)]
         return {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{kept_port(self.folder, 'controller-port')}",
+            "node.id": self.number,
+            **(self._of_cluster(controllers) if self.cluster else {"controller.quorum.bootstrap.servers": controllers[0]}),
             "controller.listener.names": "CONTROLLER",
             "listeners": ",".join([listeners, *(f"PROXY{n}://127.0.0.1:{port}" for n, port, _ in proxied)]),
             "advertised.listeners": ",".join([listeners, *(f"PROXY{n}://127.0.0.1:{proxy}" for n, _, proxy in proxied)]),
@@ -106,12 +123,12 @@ class Kafka:
             "log.dirs": str(self._data),
             "auto.create.topics.enable": "false",
             "offsets.topic.num.partitions": 1,
-            "offsets.topic.replication.factor": 1,
+            "offsets.topic.replication.factor": len(brokers),
             "transaction.state.log.num.partitions": 1,
-            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.replication.factor": len(brokers),
             "transaction.state.log.min.isr": 1,
             "share.coordinator.state.topic.num.partitions": 1,
-            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.replication.factor": len(brokers),
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             # A killed broker's registration outlives it by this much, and its next life waits for that.
@@ -120,6 +137,21 @@ class Kafka:
             "log.cleaner.dedupe.buffer.size": 4194304,
             "log.index.size.max.bytes": 1048576,
         }
+
+    @staticmethod
+    def _of_cluster(controllers: Sequence[str]) -> dict[str, str | int]:
+        return {
+            "controller.quorum.voters": ",".join(f"{number}@{address}" for number, address in enumerate(controllers, 1)),
+            "default.replication.factor": len(controllers),
+            "min.insync.replicas": max(1, len(controllers) - 1),
+            "leader.imbalance.check.interval.seconds": 1,
+            "leader.imbalance.per.broker.percentage": 0,
+        }
+
+
+def controller_port(folder: Path) -> int:
+    """The port of the controller of a Kafka in that folder."""
+    return kept_port(folder, "controller-port")
 
 
 def listener_port(folder: Path, number: int) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,12 @@ from tests.deploy.certificates import Issued
 from tests.requirements import left_out
 
 from .database import Database
-from .kafka import Kafka
+from .kafka import Kafka, controller_port
 from .mariadb import MariaDB
 from .mysql import MySQL
 from .nginx import Nginx
 from .redis import Redis
-from .service import NotInstalled, Program, Service
+from .service import NotInstalled, NotStarted, Program, Service
 
 
 class Services:
@@ -91,9 +92,46 @@ def start_redis(folder: Path) -> AbstractContextManager[Service]:
     return _own(Redis(folder))
 
 
-def start_kafka(folder: Path, proxies: tuple[int, ...] = ()) -> AbstractContextManager[Service]:
-    """A Kafka of one's own, for a ``with``; data in ``folder``. ``proxies``: see ``Kafka``."""
-    return _own(Kafka(folder, proxies=proxies))
+def start_kafka(folder: Path) -> AbstractContextManager[Service]:
+    """A Kafka of one's own, for a ``with``; data in ``folder``."""
+    return _own(Kafka(folder))
+
+
+@contextmanager
+def start_brokers(folder: Path, proxies: Sequence[tuple[int, ...]]) -> Iterator[list[Service]]:
+    """The brokers of one Kafka, for a ``with``. ``proxies``: an entry for each of them (see ``Kafka``)."""
+    folders = tuple(broker_folder(folder, number) for number in range(1, len(proxies) + 1))
+    cluster = folders if len(folders) > 1 else ()
+    brokers = [Service(Kafka(own, proxies=ports, cluster=cluster)) for own, ports in zip(folders, proxies, strict=True)]
+    for own in folders:
+        controller_port(own)  # before all ask for it at once, and each chooses another
+    try:
+        start_together(brokers)
+        yield brokers
+    finally:
+        for broker in brokers:
+            broker.kill()
+
+
+def broker_folder(folder: Path, number: int) -> Path:
+    """Where the broker with that number is, of a Kafka in that folder."""
+    own = folder / f"broker-{number}"
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def start_together(services: Sequence[Service]) -> None:
+    """Start several that wait for each other. If one cannot be started, none is kept waiting for it."""
+    with ThreadPoolExecutor(len(services)) as threads:
+        try:
+            for started in as_completed([threads.submit(service.start) for service in services]):
+                started.result()
+        except NotStarted as failed:
+            for service in services:
+                service.kill()
+            if isinstance(failed, NotInstalled):
+                left_out(str(failed))
+            raise
 
 
 def start_nginx(folder: Path, *server_ports: int) -> AbstractContextManager[Service]:

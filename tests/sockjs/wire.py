@@ -86,6 +86,10 @@ class Connection:
         async with asyncio.timeout(DEADLINE_S):
             await self._writer.wait_closed()
 
+    def abort(self) -> None:
+        """Drop it."""
+        self._writer.transport.abort()
+
     async def is_closed(self) -> bool:
         """Wait for the server to close it; what comes before is not expected."""
         async with asyncio.timeout(DEADLINE_S):
@@ -134,6 +138,11 @@ class Web:
         answer, text = await self.ask("GET", path, **headers)
         assert answer.status == 200, (answer.status, text)
         return text
+
+    def abort(self) -> None:
+        """Drop all connections."""
+        for connection in self._open:
+            connection.abort()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -21,6 +21,7 @@ from .run import Plan, run
 @click.option("--minutes", default=2.0, show_default=True, help="How long there are troubles.")
 @click.option("--seed", type=int, help="What happens, and to whom. Without it another one each time.")
 @click.option("--servers", default=2, show_default=True)
+@click.option("--brokers", default=1, show_default=True, help="Of Kafka.")
 @click.option("--store", type=click.Choice(["mysql", "sqlite"]), default="mysql", show_default=True, help="sqlite: one server.")
 @click.option("--rooms", default=6, show_default=True)
 @click.option("--every-ms", default=150.0, show_default=True, help="Milliseconds between the messages of a sender.")
@@ -31,6 +32,7 @@ def main(
     minutes: float,
     seed: int | None,
     servers: int,
+    brokers: int,
     store: str,
     rooms: int,
     every_ms: float,
@@ -43,6 +45,7 @@ def main(
         seed=random.randrange(1_000_000) if seed is None else seed,
         minutes=minutes,
         servers=servers if store == "mysql" else 0,
+        brokers=brokers,
         rooms=rooms,
         send_every_s=every_ms / 1000,
         trouble_every_s=trouble_every_s,

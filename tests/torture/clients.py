@@ -18,12 +18,15 @@ import orjson
 from websockets.exceptions import WebSocketException
 
 from stompgate.stomp.frames import Frame
+from tests.sockjs.way import connected_session
 from tests.wire_client import WireClient, connected
 
 from .record import Chain, Record, RoomRecord, Seen, Sent
 
-GONE = (WebSocketException, OSError, TimeoutError, EOFError, AssertionError)
-"""How a connection ends when its server is killed. AssertionError: an ERROR in place of CONNECTED."""
+GONE = (WebSocketException, OSError, TimeoutError, EOFError, AssertionError, RuntimeError)
+"""How a connection ends when its server is killed. AssertionError: an ERROR in place of CONNECTED. RuntimeError: uvloop's word
+for a write to a socket that was reset.
+"""
 
 _TO_BE_EXPECTED = frozenset(
     {"server-stopping", "store-unavailable", "outcome-unknown", "overloaded", "slow-consumer", "heartbeat-lost", "no-such-room"}
@@ -33,6 +36,9 @@ _PATIENCE_S = (3.0, 9.0)
 _DIAL_S = 5.0
 _WINDOW = 16
 _BURST = 12
+
+Parcel = Sequence[tuple[RoomRecord, Sent]]
+"""Messages that are answered together, each with its room."""
 
 
 class Refused(Exception):
@@ -83,6 +89,7 @@ class Client:
         if frame.command != "ERROR":
             return frame
         code = frame.headers["code"]
+        self.told(frame)
         self._record.refused(self.room, self.who, code)
         if code not in _TO_BE_EXPECTED:
             self._record.complain(f"{self.room.uuid}: {self.who} was told {code}: {frame.body.decode()}")
@@ -90,28 +97,37 @@ class Client:
             raise Over
         raise Refused(code)
 
+    def told(self, error: Frame) -> None:
+        """An ERROR came. Raises ``Refused`` if it was asked for."""
+
     async def _wait_for_cut(self) -> None:
         await self.cut.wait()
 
     @asynccontextmanager
     async def _dial(self) -> AsyncIterator[WireClient]:
-        async with asyncio.timeout(_DIAL_S) as patience, connected(self._chance.choice(self._doors), self.user) as client:
+        door = self._chance.choice(self._doors)
+        opened = connected_session if door.startswith("xhr") else connected
+        async with asyncio.timeout(_DIAL_S) as patience, opened(door, self.user) as client:
             patience.reschedule(None)
+            self._record.counts[f"connections over {door.partition(':')[0]}"] += 1
             try:
                 yield client
             finally:
-                client.socket.transport.abort()
+                client.abort()
 
 
 class Sender(Client):
-    """Sends numbered messages; what was not RECEIPTed is sent again, in order, with the same client-message-id."""
+    """Sends numbered messages; what was not RECEIPTed is sent again, in order, with the same client-message-id.
+
+    What it waits for is kept by the ids of the receipts, of which each may stand for several messages.
+    """
 
     def __init__(
         self, doors: Sequence[str], who: str, room: RoomRecord, record: Record, chance: random.Random, every_s: float
     ) -> None:
         super().__init__(doors, who, room, record, chance)
         self._every_s = every_s
-        self._unanswered: OrderedDict[str, Sent] = OrderedDict()
+        self._unanswered: OrderedDict[str, Parcel] = OrderedDict()
         self._number = 0
         self._life = 0
         self.is_sending = True
@@ -121,19 +137,27 @@ class Sender(Client):
         """Whether nothing waits for a RECEIPT."""
         return not self._unanswered
 
-    def say(self) -> str:
-        """One more message, to be sent with those that are sent again or by the next turn. Returns what it says."""
+    def say(self) -> None:
+        """One more message, to be sent with those that are sent again or by the next turn."""
+        content = self.next_name()
+        self._unanswered[content] = [(self.room, self.new(content))]
+
+    def next_name(self) -> str:
+        """The name of the next thing that it says."""
         self._number += 1
-        content = f"{self.who}.{self._number}"
-        self._unanswered[content] = Sent(content, self._life, time.monotonic(), times=0)
-        return content
+        return f"{self.who}.{self._number}"
+
+    def new(self, content: str) -> Sent:
+        """A message that was not sent yet."""
+        return Sent(content, self._life, time.monotonic(), times=0)
 
     async def live(self, client: WireClient) -> None:
         """Send again what is owed, then go on."""
         self._life += 1
-        for sent in list(self._unanswered.values()):
-            sent.times += sent.times == 0 and sent.life != self._life  # as good as sent before: its order is not promised
-            await self._send(client, sent)
+        for receipt, parcel in list(self._unanswered.items()):
+            for _, sent in parcel:
+                sent.times += sent.times == 0 and sent.life != self._life  # as good as sent before: its order is not promised
+            await self._send(client, receipt, parcel)
         await first_of(self._write(client), self._read(client))
 
     async def _write(self, client: WireClient) -> None:
@@ -143,8 +167,9 @@ class Sender(Client):
             for _ in range(burst):
                 if self.is_sending and len(self._unanswered) < _WINDOW:
                     self.say()
-            for sent in [sent for sent in self._unanswered.values() if sent.times == 0]:
-                await self._send(client, sent)
+            for receipt, parcel in list(self._unanswered.items()):
+                if parcel[0][1].times == 0:
+                    await self._send(client, receipt, parcel)
 
     async def _read(self, client: WireClient) -> None:
         while True:
@@ -152,19 +177,21 @@ class Sender(Client):
                 await asyncio.sleep(self._every_s / 2)
                 continue
             receipt = await self.next_frame(client)
-            sent = self._unanswered.pop(receipt.headers["receipt-id"], None)
-            if sent is not None:
-                self._record.receipted(self.room, sent)
+            parcel = self._unanswered.pop(receipt.headers["receipt-id"], ())
+            self._record.counts["transactions receipted"] += len(parcel) > 1
+            for room, sent in parcel:
+                self._record.receipted(room, sent)
 
-    async def _send(self, client: WireClient, sent: Sent) -> None:
+    async def _send(self, client: WireClient, receipt: str, parcel: Parcel) -> None:
+        for room, sent in parcel:
+            await client.send_frames(self.frame(room, sent, receipt=receipt))
+
+    def frame(self, room: RoomRecord, sent: Sent, **headers: str) -> Frame:
+        """The SEND of a message, which counts as sent from now on."""
         sent.times += 1
-        self._record.sent(self.room, sent)
-        headers = {
-            "destination": f"/pub/room/{self.room.uuid}/message",
-            "receipt": sent.content,
-            "client-message-id": sent.content,
-        }
-        await client.send_frames(Frame("SEND", headers, orjson.dumps({"content": sent.content})))
+        self._record.sent(sent)
+        named = {"destination": f"/pub/room/{room.uuid}/message", "client-message-id": sent.content}
+        return Frame("SEND", named | headers, orjson.dumps({"content": sent.content}))
 
 
 class Receiver(Client):

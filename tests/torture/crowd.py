@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import uuid4
 
 import httpx
 from aiokafka import AIOKafkaProducer
@@ -19,12 +20,15 @@ from tests.wire_client import make_room
 from .clients import Client, Receiver, Sender, Witness
 from .cluster import NO_ANSWER, Cluster
 from .record import REMOVAL_GRACE_S, Record, RoomRecord
+from .transactions import Trader
 
 T = TypeVar("T")
 
 _DEPARTURES_TOPIC = "user-delete"
 _TRY_AGAIN_S = 0.5
 _ASK_S = 5.0
+_TRADE_EVERY = 3.0
+"""A transaction comes so much less often than a message."""
 _RETIRE_AFTER_S = REMOVAL_GRACE_S + 10.0
 
 
@@ -54,6 +58,7 @@ class Crowd:
         self._devices = devices
         self._every_s = every_s
         self._number = 0
+        self._foreign = RoomRecord(str(uuid4()))
         self._retiring: set[asyncio.Task[None]] = set()
         self.parties: list[Party] = []
         nowhere = RoomRecord("")
@@ -85,12 +90,13 @@ class Crowd:
         users = {"buyer": f"b{self._number}@torture", "seller": f"s{self._number}@torture"}
         product = f"product {self._number}"
 
-        async def make(url: str) -> str:
-            return await make_room(url, users["buyer"], users["seller"], product)
-
-        room = self._record.rooms.setdefault(uuid := await self._anywhere(make), RoomRecord(uuid))
-        doors, record, chance = self._cluster.doors, self._record, self._chance
+        room = await self._room(users["buyer"], users["seller"], product)
+        annex = await self._room(f"a{self._number}@torture", users["seller"], product)
+        doors, record, chance = self._cluster.ways_in, self._record, self._chance
         senders = [Sender(doors, f"{user}/s", room, record, chance, self._every_s) for user in users.values()]
+        rooms = (room, annex, self._foreign)
+        senders.append(Trader(doors, f"{users['seller']}/t", rooms, record, chance, _TRADE_EVERY * self._every_s))
+        self._foreign = annex
         receivers = [
             Receiver(doors, f"{user}/r{n}", room, record, chance) for user in users.values() for n in range(self._devices)
         ]
@@ -98,6 +104,10 @@ class Crowd:
         party.tasks += [asyncio.create_task(client.go_on(), name=client.who) for client in party.clients]
         self.parties.append(party)
         return party
+
+    async def _room(self, buyer: str, seller: str, product: str) -> RoomRecord:
+        uuid = await self._anywhere(lambda url: make_room(url, buyer, seller, product))
+        return self._record.rooms.setdefault(uuid, RoomRecord(uuid))
 
     # What they do by themselves
 
@@ -113,7 +123,7 @@ class Crowd:
         """Delete a room, and open another in its place, until that time of the loop."""
         while await self._wait(every_s, until_s):
             party = self._chance.choice(self.parties)
-            by_record = "relay" in self._cluster.services and self._chance.random() < 0.5
+            by_record = self._cluster.brokers != [] and self._chance.random() < 0.5
             await self._delete(party, by_record=by_record)
             self.parties.remove(party)
             task = asyncio.create_task(self._retire(party), name=f"{party.room.uuid} retires")
@@ -143,9 +153,8 @@ class Crowd:
         self._record.note(f"gone {room.uuid}")
 
     async def _announce_departure(self, user: str) -> None:
-        kafka = self._cluster.services["relay"]
         while True:
-            producer = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{kafka.port}", request_timeout_ms=3000)
+            producer = AIOKafkaProducer(bootstrap_servers=self._cluster.brokers, request_timeout_ms=3000)
             try:
                 async with asyncio.timeout(_ASK_S):
                     await producer.start()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import httpx
 
 from .clients import Receiver
-from .cluster import NO_ANSWER, Cluster
+from .cluster import NO_ANSWER, Cluster, owed
 from .crowd import Crowd, Party
 from .record import Record
 from .troubles import flush_all
@@ -89,8 +89,10 @@ async def _last_blow(cluster: Cluster, record: Record) -> None:
 
 async def _judge(cluster: Cluster, record: Record) -> None:
     """Each room's history by each server: the same, and with all that it must have. A room that is gone has none."""
+    histories: dict[str, History | None] = {}
     for room in record.rooms.values():
-        told = [await _history(member.url, room.uuid) for member in cluster.members]
+        told = [await history_of(member.url, room.uuid) for member in cluster.members]
+        histories[room.uuid] = told[0]
         is_one = all(history == told[0] for history in told)
         if not is_one:
             record.complain(f"{room.uuid}: servers tell different histories")
@@ -102,6 +104,7 @@ async def _judge(cluster: Cluster, record: Record) -> None:
                 record.complain(f"{room.uuid}: nobody deleted it, and it has no history")
             else:
                 record.judge(room, history)
+    record.judge_transactions(histories)
 
 
 def _probe(party: Party, door: str, number: int, record: Record, chance: random.Random) -> tuple[Party, Receiver]:
@@ -126,8 +129,8 @@ async def _names(names: Sequence[str]) -> str:
 
 
 async def _owed(cluster: Cluster) -> str:
-    owed = await asyncio.to_thread(cluster.owed)
-    return f"{owed} rows are owed" if owed else ""
+    rows = await asyncio.to_thread(owed, cluster.store)
+    return f"{rows} rows are owed" if rows else ""
 
 
 async def _behind(cluster: Cluster, crowd: Crowd, probes: Sequence[tuple[Party, Receiver]]) -> str:
@@ -163,7 +166,7 @@ async def _last_seq(url: str, room: str, user: str) -> int:
     return int(entries[-1]["seq"]) if entries else 0
 
 
-async def _history(url: str, room: str) -> History | None:
+async def history_of(url: str, room: str) -> History | None:
     """The whole history, as its reader of that room may read it; None if there is no such room."""
     async with httpx.AsyncClient(trust_env=False, timeout=_ASK_S) as http:
         users = await http.get(f"{url}/room/rooms")

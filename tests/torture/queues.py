@@ -138,7 +138,7 @@ class QueueCrowd:
         self._record = record
         self._chance = chance
         self.queues = [QueueRecord(f"/queue/torture-{number}") for number in range(1, _QUEUES + 1)]
-        doors = cluster.doors
+        doors = cluster.ways_in
         self._senders = [
             QueueSender(doors, f"q{number}.{n}", queue, record, chance, every_s)
             for number, queue in enumerate(self.queues, 1)

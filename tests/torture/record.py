@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,13 +39,14 @@ class Sent:
 
 @dataclass
 class RoomRecord:
-    """One room: what was RECEIPTed, and what anyone was given under each number.
+    """One room: what was RECEIPTed, what must ``never`` be in it, and what anyone was given under each number.
 
     ``doomed``: its deletion was asked for, ``gone_s``: and answered, at that time.
     """
 
     uuid: str
     receipted: dict[str, Sent] = field(default_factory=dict)
+    never: set[str] = field(default_factory=set)
     by_seq: dict[int, Seen] = field(default_factory=dict)
     doomed: bool = False
     gone_s: float | None = None
@@ -61,6 +62,7 @@ class Record:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.rooms: dict[str, RoomRecord] = {}
+        self.transactions: list[list[tuple[RoomRecord, str]]] = []
         self.troubles: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.complaints: list[str] = []
@@ -95,7 +97,7 @@ class Record:
 
     # What clients tell
 
-    def sent(self, room: RoomRecord, sent: Sent) -> None:
+    def sent(self, sent: Sent) -> None:
         """A SEND went out, for the first time or again."""
         self.counts["resent" if sent.times > 1 else "sent"] += 1
 
@@ -140,6 +142,26 @@ class Record:
         for sentence in [*_of_history(room, history), *_of_order(room, history)]:
             self.complain(f"{room.uuid}: {sentence}")
 
+    def judge_transactions(self, histories: Mapping[str, Sequence[tuple[int, str]] | None]) -> None:
+        """Look for each transaction in the histories of its rooms, of which those that are gone say nothing."""
+        seqs = {uuid: {content: seq for seq, content in history} for uuid, history in histories.items() if history is not None}
+        for transaction in self.transactions:
+            found = [(room, seqs[room.uuid].get(content)) for room, content in transaction if room.uuid in seqs]
+            stored = [(room, seq) for room, seq in found if seq is not None]
+            self.counts["transactions stored"] += len(stored) == len(transaction)
+            if 0 < len(stored) < len(found):
+                self.complain(f"{len(stored)} of {len(found)} messages of a transaction are stored: {_named(transaction)}")
+            elif any(not _is_consecutive([seq for of, seq in stored if of is room]) for room, _ in stored):
+                self.complain(f"a transaction is not one sequence in each of its rooms: {_named(transaction)}")
+
+
+def _is_consecutive(seqs: Sequence[int]) -> bool:
+    return list(seqs) == list(range(seqs[0], seqs[0] + len(seqs)))
+
+
+def _named(transaction: Sequence[tuple[RoomRecord, str]]) -> list[str]:
+    return [f"{content} in {room.uuid}" for room, content in transaction]
+
 
 def _of_history(room: RoomRecord, history: Sequence[tuple[int, str]]) -> list[str]:
     stored = dict(history)
@@ -147,6 +169,8 @@ def _of_history(room: RoomRecord, history: Sequence[tuple[int, str]]) -> list[st
     found = []
     if [seq for seq, _ in history] != list(range(1, len(history) + 1)):
         found.append("the numbers of the history are not 1, 2, 3, …")
+    if forbidden := sorted(room.never.intersection(stored.values())):
+        found.append(f"{len(forbidden)} of transactions that did not take effect are in the history: {forbidden[:5]}")
     if strange:
         found.append(f"{len(strange)} were delivered and are not so in the history: {strange[:5]}")
     return found

@@ -26,7 +26,8 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is done. Without ``servers`` it is one with SQLite. The ``…_every_s`` are averages, of each sender one.
+    """What is done. Without ``servers`` it is one with SQLite. ``brokers``: of Kafka. The ``…_every_s`` are averages, of each
+    sender one.
 
     ``least``: counts without which a run would have shown nothing. On a slow machine it goes on until they are reached.
     """
@@ -34,6 +35,7 @@ class Plan:
     seed: int
     minutes: float
     servers: int = 2
+    brokers: int = 1
     rooms: int = 6
     devices: int = 2
     send_every_s: float = 0.15
@@ -90,8 +92,9 @@ async def _torture(plan: Plan, cluster: Cluster, record: Record, chance: random.
 
 @asynccontextmanager
 async def _cluster(plan: Plan, folder: Path, record: Record) -> AsyncIterator[Cluster]:
-    settings: Sections = {"http": {"operators": ["*"]}}
-    several = several_servers(folder, plan.servers, record, settings)
+    # A stop waits for clients who poll, and each of these that was dropped does it no more.
+    settings: Sections = {"http": {"operators": ["*"]}, "sockjs": {"disconnect_delay_s": 1.0}}
+    several = several_servers(folder, plan.servers, record, settings, plan.brokers)
     async with several if plan.servers > 0 else one_server(folder, record, settings) as cluster:
         yield cluster
 

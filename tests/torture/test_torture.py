@@ -13,11 +13,12 @@ from .queues import QueueRecord
 from .record import REMOVAL_GRACE_S, Chain, Record, RoomRecord, Seen, Sent
 from .run import Plan, run
 
+TRANSACTIONS = {f"transactions {end}": 1 for end in ("receipted", "aborted", "left open", "refused")}
 HISTORY = [(1, "a.1"), (2, "b.1"), (3, "a.2")]
 
 
 async def test_nothing_is_lost_or_doubled_while_the_daemon_is_killed_and_clients_drop(tmp_path: Path) -> None:
-    least = {"receipts": 100, "recovered:true": 10, "queue receipts": 50, "queue messages redelivered": 1}
+    least = {"receipts": 100, "recovered:true": 10, "queue receipts": 50, "queue messages redelivered": 1, **TRANSACTIONS}
     plan = Plan(seed=7, minutes=0.2, servers=0, rooms=3, trouble_every_s=0.4, drop_every_s=0.2, delete_every_s=4.0, least=least)
     record = await run(plan, tmp_path, print)
     assert record.complaints == []
@@ -26,7 +27,7 @@ async def test_nothing_is_lost_or_doubled_while_the_daemon_is_killed_and_clients
 
 async def test_nothing_is_lost_or_doubled_on_two_servers_while_everything_is_killed_and_cut(tmp_path: Path) -> None:
     faulthandler.cancel_dump_traceback_later()  # it takes longer than a test that hangs
-    least = {"receipts": 500, "recovered:true": 100, "queue receipts": 500, "queue messages redelivered": 50}
+    least = {"receipts": 500, "recovered:true": 100, "queue receipts": 500, "queue messages redelivered": 50, **TRANSACTIONS}
     record = await run(Plan(seed=7, minutes=2.0, least=least), tmp_path, print)
     assert record.complaints == []
     assert sum(record.troubles.values()) > 100
@@ -138,6 +139,39 @@ def test_a_room_that_nobody_deleted_and_is_said_to_be_gone_is_named(record: Reco
     room.doomed = True
     record.refused(room, "sender", "no-such-room")
     assert len(record.complaints) == 1
+
+
+TOGETHER = [("room", "a.1-1"), ("annex", "a.1-2"), ("room", "a.1-3")]
+
+
+@pytest.mark.parametrize(
+    ("room", "annex", "said"),
+    [
+        (["b.1", "a.1-1", "a.1-3"], ["a.1-2"], ""),
+        (["b.1"], [], ""),
+        (None, ["a.1-2"], ""),
+        (["a.1-1", "a.1-3"], None, ""),
+        (["a.1-1", "b.1"], None, "1 of 2 messages of a transaction are stored"),
+        (["a.1-1", "a.1-3"], [], "2 of 3 messages of a transaction are stored"),
+        (["a.1-1", "b.1", "a.1-3"], ["a.1-2"], "not one sequence in each of its rooms"),
+        (["a.1-3", "a.1-1"], ["a.1-2"], "not one sequence in each of its rooms"),
+    ],
+)
+def test_a_transaction_that_was_split_is_named(
+    record: Record, room: list[str] | None, annex: list[str] | None, said: str
+) -> None:
+    told = {"room": room, "annex": annex}
+    rooms = {uuid: RoomRecord(uuid) for uuid in told}
+    record.transactions.append([(rooms[uuid], content) for uuid, content in TOGETHER])
+    record.judge_transactions({uuid: list(enumerate(found, 1)) if found is not None else None for uuid, found in told.items()})
+    assert len(record.complaints) == bool(said)
+    assert all(said in sentence for sentence in record.complaints)
+
+
+def test_a_message_of_a_transaction_that_was_aborted_is_named(record: Record, room: RoomRecord) -> None:
+    room.never.add("a.2")
+    record.judge(room, HISTORY)
+    assert any("1 of transactions that did not take effect are in the history: ['a.2']" in said for said in record.complaints)
 
 
 @pytest.mark.parametrize(

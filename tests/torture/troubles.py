@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from tests.proxy import BOTH_WAYS, Proxy, Way
 from tests.services import Service
 
-from .cluster import Cluster, Member
+from .cluster import Cluster
+from .member import Member
 from .record import Record
 
 _TROUBLES_AT_ONCE = 4
@@ -70,6 +71,7 @@ def table_of(cluster: Cluster, chance: random.Random) -> list[Trouble]:
     for member in cluster.members:
         table += _of_server(member, cluster, chance)
         table += _of_link(f"door of {member.name}", "door", member.door, chance)
+        table += _of_link(f"TCP door of {member.name}", "TCP door", member.tcp_door, chance)
         for name, link in member.links.items():
             table += _of_link(f"{name} link of {member.name}", "link", link, chance)
     for service in cluster.services.values():
