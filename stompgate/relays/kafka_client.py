@@ -3,8 +3,10 @@
 - A start waits as long as the broker does: every wait is bounded.
 - An idempotent producer's ``stop`` waits for records that may never be answered, and a consumer's ``stop`` may raise
   CancelledError out of its fetcher with half of its work undone: what is left is ended by hand.
-- A commit whose caller gives up goes on by itself, also on a consumer that was stopped: it is ended with it.
+- A commit whose caller gives up goes on by itself, also on a consumer that was stopped, and so does what a stopped producer
+  asks of all brokers but one: they are ended with them, before they connect to somebody and leave that connection open.
 - A start that is given up leaves the connection open by which it learns of the cluster: that is done here instead.
+- Of several brokers the first that is silent uses up the time of all: each has its share.
 - Without a leader or a broker, metadata are asked for again without pause: a pause is put in.
 
 Its errors become ``KafkaAway`` here; none leaves the relay.
@@ -66,6 +68,7 @@ class Access:
             max_request_size=self.options.record_limit_bytes,
         )
         self._tame(producer.client)
+        producer._sender._send_produce_req = _Kept(producer._sender._send_produce_req)
         return producer
 
     def consumer(self, group: str, *, topic: str | None = None) -> AIOKafkaConsumer:
@@ -144,7 +147,7 @@ async def start_producer(producer: AIOKafkaProducer, within_s: float) -> None:
 async def start_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     """Start a consumer; one that does not start is got rid of. Raises ``KafkaAway``."""
     await _start(consumer.start(), partial(discard_consumer, consumer), within_s)
-    consumer._coordinator._do_commit_offsets = _Commits(consumer._coordinator._do_commit_offsets)
+    consumer._coordinator._do_commit_offsets = _Kept(consumer._coordinator._do_commit_offsets)
 
 
 async def start_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
@@ -172,7 +175,7 @@ async def discard_producer(producer: AIOKafkaProducer, within_s: float) -> None:
         batch.future.cancel()
     await _end(producer.stop(), within_s)
     if sender.sender_task is not None:
-        await _cancel([sender.sender_task])
+        await _cancel([sender.sender_task, *sender._send_produce_req.running])
     await _end(producer.client.close(), _GRACE_S)
 
 
@@ -183,7 +186,7 @@ async def discard_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     left: list[asyncio.Task[Any] | None] = []
     if coordinator is not None:
         left += [getattr(coordinator, name, None) for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")]
-        if isinstance(coordinator._do_commit_offsets, _Commits):
+        if isinstance(coordinator._do_commit_offsets, _Kept):
             left += coordinator._do_commit_offsets.running
     if fetcher is not None:
         left += [fetcher._fetch_task, *fetcher._pending_tasks]
@@ -259,10 +262,14 @@ def _tame(client: Any) -> None:
 
 
 async def _bootstrap(client: Any, entry: dict[str, Any]) -> None:
-    """Learn of the cluster from the first broker that answers. Raises ``KafkaConnectionError`` if none does."""
+    """Learn of the cluster from the first broker that answers. Raises ``KafkaConnectionError`` if none does.
+
+    Each has its share of the time for a request: one that is silent leaves the others theirs.
+    """
+    share = entry | {"request_timeout_ms": entry["request_timeout_ms"] / len(client.hosts)}
     for host, port, _ in client.hosts:
         try:
-            connection = await create_conn(host, port, **entry)
+            connection = await create_conn(host, port, **share)
         except (KafkaError, OSError, TimeoutError):
             continue
         try:
@@ -280,11 +287,11 @@ async def _bootstrap(client: Any, entry: dict[str, Any]) -> None:
         client._sync_task = asyncio.create_task(client._md_synchronizer(), name="kafka metadata")
 
 
-class _Commits:
-    """A coordinator's commits: each goes on by itself when its caller has given up, so they are kept to be ended with it."""
+class _Kept:
+    """What a client does in tasks that go on when it has given them up: they are kept, to be ended with it."""
 
-    def __init__(self, commit: Callable[..., Awaitable[None]]) -> None:
-        self._commit = commit
+    def __init__(self, work: Callable[..., Awaitable[None]]) -> None:
+        self._work = work
         self.running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, *arguments: Any) -> None:
@@ -293,7 +300,7 @@ class _Commits:
         self.running.add(task)
         task.add_done_callback(self.running.discard)
         task.add_done_callback(_look_at)
-        await self._commit(*arguments)
+        await self._work(*arguments)
 
 
 def _look_at(task: asyncio.Future[Any]) -> None:

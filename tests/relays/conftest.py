@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.services import Service, start_kafka
+from tests.services import Service, start_brokers, start_kafka, start_together
 
 _LAST_STEPS_S = 0.2
 
 
 @pytest.fixture(scope="session")
 def _own_kafka() -> Iterator[Service]:
-    folder = Path(tempfile.mkdtemp(prefix="stompgate-kafka-"))
-    try:
-        with start_kafka(folder) as kafka:
-            yield kafka
-    finally:
-        shutil.rmtree(folder)
+    with TemporaryDirectory(prefix="stompgate-kafka-") as folder, start_kafka(Path(folder)) as kafka:
+        yield kafka
 
 
 @pytest.fixture
@@ -34,6 +29,22 @@ def kafka(_own_kafka: Service) -> Iterator[Service]:
     yield _own_kafka
     if _own_kafka.is_running:
         _own_kafka.resume()
+
+
+@pytest.fixture(scope="session")
+def _own_brokers() -> Iterator[list[Service]]:
+    with TemporaryDirectory(prefix="stompgate-brokers-") as folder, start_brokers(Path(folder), [()] * 3) as brokers:
+        yield brokers
+
+
+@pytest.fixture
+def brokers(_own_brokers: list[Service]) -> Iterator[list[Service]]:
+    """The three brokers of one Kafka, for one test to do as it likes with."""
+    start_together(_own_brokers)
+    yield _own_brokers
+    for broker in _own_brokers:
+        if broker.is_running:
+            broker.resume()
 
 
 @pytest.fixture(scope="session")

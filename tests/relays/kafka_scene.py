@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.errors import KafkaError
 
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord, ChatRecord, Record
@@ -21,6 +23,8 @@ from stompgate.system_clock import SystemClock
 from tests import waiting
 
 DEADLINE_S = 20.0
+ROOMS = 5
+_ASK_S = 2.0
 
 IMPATIENT: dict[str, Any] = {
     "open_wait_s": 5.0,
@@ -130,10 +134,41 @@ def broadcast(counter: int, *, destination: str = "/topic/a", body: bytes = b"\x
     return BrokerRecord("origin", counter, f"id-{counter}", destination, (("a", "b"), ("a", "c")), body)
 
 
+def figure(relay: KafkaRelay, name: str, lane: str = "") -> float:
+    """One of its figures."""
+    (value,) = [one.value for one in relay.figures() if (one.name, one.lane) == (f"stompgate_relay_{name}", lane)]
+    return value
+
+
+async def publish_until(relay: KafkaRelay, answers: Answers, stop: asyncio.Event) -> None:
+    """Publish one after the other in ``ROOMS`` rooms, for as long as it takes."""
+    while not stop.is_set():
+        number = len(answers.of) + 1
+        relay.publish(chat(number, room=f"room-{number % ROOMS}"), answers.to(number))
+        await asyncio.sleep(0.005)
+
+
+async def came_once_in_order(recorder: Recorder, taken: set[int]) -> None:
+    """Wait until all that was taken has come; each room's must have come in order, once."""
+    await until(lambda: taken <= set(recorder.seqs()), "what was taken has come")
+    for room in range(ROOMS):
+        of_room = [seq for seq in recorder.seqs() if seq % ROOMS == room]
+        assert of_room == sorted(set(of_room)), "in order, once"
+
+
 def split(url: str) -> tuple[str, str]:
     """The brokers and the prefix of a relay's URL."""
     servers, _, prefix = url.removeprefix("kafka://").partition("?prefix=")
     return servers, prefix
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The numbers of the brokers that have it. ``leader``: -1 if none leads."""
+
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
 
 
 class OtherProgram:
@@ -174,13 +209,15 @@ class OtherProgram:
         finally:
             await client.close()
 
-    async def make(self, *topics: str, partitions: int = 1, **configs: str) -> None:
+    async def make(
+        self, *topics: str, partitions: int = 1, replicas: int = 1, configs: Mapping[str, str] | None = None
+    ) -> None:
         async def is_made() -> bool:
             async with self.admin() as admin:
-                new = [NewTopic(self._prefix + topic, partitions, 1, topic_configs=configs) for topic in topics]
+                new = [NewTopic(self._prefix + topic, partitions, replicas, topic_configs=configs or {}) for topic in topics]
                 try:
                     answer = await admin.create_topics(new)
-                except AttributeError:  # no controller yet: a broker that was paused needs a moment
+                except (AttributeError, KafkaError):  # no controller yet: a broker that was paused needs a moment
                     return False
                 return all(code == 0 for _, code, *_ in answer.topic_errors)
 
@@ -196,9 +233,25 @@ class OtherProgram:
             await admin.create_partitions({self._prefix + topic: NewPartitions(partitions)})
 
     async def partitions(self, topic: str) -> int:
-        async with self.admin() as admin:
-            described = await admin.describe_topics()
-            return next((len(one["partitions"]) for one in described if one["topic"] == self._prefix + topic), 0)
+        return len(await self._described(topic))
+
+    async def partition(self, topic: str) -> Partition:
+        """Who has the first partition of a topic."""
+        found = next(one for one in await self._described(topic) if one["partition"] == 0)
+        return Partition(found["leader"], tuple(found["replicas"]), tuple(found["isr"]))
+
+    async def _described(self, topic: str) -> list[dict[str, Any]]:
+        described: list[dict[str, Any]] = []
+
+        async def is_described() -> bool:
+            nonlocal described
+            with suppress(KafkaError, OSError, TimeoutError):  # by a broker that is not there any more
+                async with asyncio.timeout(_ASK_S), self.admin() as admin:
+                    described = await admin.describe_topics()
+            return bool(described)
+
+        await until(is_described, "a broker describes the topics")
+        return next((list(one["partitions"]) for one in described if one["topic"] == self._prefix + topic), [])
 
     async def committed(self, group: str) -> int:
         """The sum of the offsets that a group has committed."""

@@ -10,19 +10,10 @@ import pytest
 
 from stompgate.ports.part import PartDown
 from stompgate.ports.relay import Answer
-from stompgate.relays.kafka import KafkaRelay
-from tests.relays.kafka_scene import Answers, Recorder, broadcast, chat, make_relay, opened, until
+from tests.relays.kafka_scene import Answers, Recorder, broadcast, came_once_in_order, make_relay, opened, publish_until, until
 from tests.services import Service
 
 CLOSE_LIMIT_S = 8.0
-
-
-async def _publish_until(relay: KafkaRelay, answers: Answers, stop: asyncio.Event) -> None:
-    """Publish one after the other, for as long as it takes."""
-    while not stop.is_set():
-        number = len(answers.of) + 1
-        relay.publish(chat(number, room=f"room-{number % 5}"), answers.to(number))
-        await asyncio.sleep(0.005)
 
 
 async def test_over_a_kill_and_a_restart_nothing_taken_is_lost_or_reordered(
@@ -32,7 +23,7 @@ async def test_over_a_kill_and_a_restart_nothing_taken_is_lost_or_reordered(
     # The broker is back before the records in flight are given up.
     sender, other = make_relay(url, delivery_timeout_s=20.0, stalled_after_s=20.0), make_relay(url)
     async with opened(sender) as own, opened(other) as others:
-        publishing = asyncio.create_task(_publish_until(sender, answers, stop))
+        publishing = asyncio.create_task(publish_until(sender, answers, stop))
         await until(lambda: len(others.seqs()) > 50, "records are on their way")
         await asyncio.to_thread(kafka.kill)
         await asyncio.to_thread(kafka.start)
@@ -44,11 +35,7 @@ async def test_over_a_kill_and_a_restart_nothing_taken_is_lost_or_reordered(
         taken = set(answers.with_answer(Answer.TAKEN))
         assert taken == set(answers.of), "nothing was in doubt: the broker came back in time"
         for recorder in (own, others):
-            await until(lambda: taken <= set(recorder.seqs()), "what was taken has come")  # noqa: B023
-            seqs = recorder.seqs()
-            for room in range(5):
-                of_room = [seq for seq in seqs if seq % 5 == room]
-                assert of_room == sorted(set(of_room)), "in order, once"
+            await came_once_in_order(recorder, taken)
 
 
 async def test_a_broker_that_stays_away_is_noticed_and_taken_up_again(kafka: Service, fresh_url: Callable[[], str]) -> None:
@@ -82,7 +69,7 @@ async def test_a_paused_broker_ends_the_wait_in_time_and_is_taken_up_when_it_goe
     url, answers, stop = fresh_url(), Answers(), asyncio.Event()
     sender, other = make_relay(url), make_relay(url)
     async with opened(sender), opened(other) as others:
-        publishing = asyncio.create_task(_publish_until(sender, answers, stop))
+        publishing = asyncio.create_task(publish_until(sender, answers, stop))
         await until(lambda: len(others.seqs()) > 20, "records are on their way")
         kafka.pause()
         await until(lambda: not sender.is_up and not other.is_up, "both know that it is silent")

@@ -22,18 +22,13 @@ from tests.relays.kafka_scene import (
     Recorder,
     broadcast,
     chat,
+    figure,
     make_relay,
     opened,
     split,
     until,
 )
 from tests.services import Services
-
-
-def figure(relay: KafkaRelay, name: str, lane: str = "") -> float:
-    """One of its figures."""
-    (value,) = [one.value for one in relay.figures() if (one.name, one.lane) == (f"stompgate_relay_{name}", lane)]
-    return value
 
 
 async def test_a_chat_message_is_on_the_topic_as_other_programs_know_it(services: Services) -> None:
@@ -102,7 +97,7 @@ async def test_what_was_there_before_the_start_is_not_news(services: Services) -
 async def test_records_of_other_programs_are_delivered_and_junk_is_counted(services: Services) -> None:
     url = services.fresh_relay_url()
     other = OtherProgram(url)
-    await other.make("chat", partitions=1, **{"max.message.bytes": "20000000"})
+    await other.make("chat", partitions=1, configs={"max.message.bytes": "20000000"})
     await other.make("stompgate-v1", partitions=1)
     plain = {"roomUUID": "room", "sender": "old", "content": "hello"}
     ours = orjson.loads(Wire(None).record(chat(1).message))
@@ -183,7 +178,7 @@ async def test_a_record_too_large_for_us_is_refused_at_once(services: Services) 
 
 async def test_a_record_too_large_for_the_broker_is_refused_and_its_neighbours_are_unharmed(services: Services) -> None:
     url = services.fresh_relay_url()
-    await OtherProgram(url).make("chat", "stompgate-v1", partitions=2, **{"max.message.bytes": "3000"})
+    await OtherProgram(url).make("chat", "stompgate-v1", partitions=2, configs={"max.message.bytes": "3000"})
     relay, answers = make_relay(url), Answers()
     async with opened(relay) as recorder:
         for counter in range(60):
