@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -38,6 +38,7 @@ _FETCH_WAIT_MS: Final = 500
 _FETCH_LIMIT_BYTES: Final = 8 * 1024 * 1024
 
 ResultT = TypeVar("ResultT")
+ClientT = TypeVar("ClientT")
 
 
 class KafkaAway(Exception):
@@ -162,6 +163,22 @@ class _Forgiving(set[Any]):
         self.discard(element)
 
 
+def _whole(discard: Callable[[ClientT, float], Coroutine[Any, Any, None]]) -> Callable[[ClientT, float], Awaitable[None]]:
+    """Have a client got rid of to its end: who is cancelled meanwhile would leave the rest of it open."""
+
+    @wraps(discard)
+    async def to_its_end(client: ClientT, within_s: float) -> None:
+        task = asyncio.create_task(discard(client, within_s))
+        try:
+            await asyncio.wait([task])
+        finally:
+            await asyncio.wait([task])
+        task.result()
+
+    return to_its_end
+
+
+@_whole
 async def discard_producer(producer: AIOKafkaProducer, within_s: float) -> None:
     """End a producer and all that belongs to it. What it has not delivered may be delivered yet, or not."""
     sender, accumulator = producer._sender, producer._message_accumulator
@@ -179,6 +196,7 @@ async def discard_producer(producer: AIOKafkaProducer, within_s: float) -> None:
     await _end(producer.client.close(), _GRACE_S)
 
 
+@_whole
 async def discard_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     """End a consumer and all that belongs to it."""
     await _end(consumer.stop(), within_s)
@@ -194,6 +212,7 @@ async def discard_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     await _end(consumer._client.close(), _GRACE_S)
 
 
+@_whole
 async def discard_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
     """End an admin client."""
     await _end(admin.close(), within_s)

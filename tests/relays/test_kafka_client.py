@@ -82,6 +82,23 @@ async def test_clients_with_work_under_way_can_be_got_rid_of(kafka: Service, top
     sent.cancel()  # and the fixture sees that nothing runs, and that no error was forgotten
 
 
+async def test_a_client_is_got_rid_of_whole_though_who_does_it_is_cancelled(kafka: Service, topic: tuple[str, str]) -> None:
+    url, name = topic
+    consumer = access_to(url).consumer("group")
+    await start_consumer(consumer, 5.0)
+    consumer.assign([TopicPartition(name, 0)])
+    consumer.seek(TopicPartition(name, 0), 0)
+    kafka.pause()
+    with pytest.raises(KafkaAway):
+        await bounded(consumer.commit({TopicPartition(name, 0): 1}), 0.3, "committing")
+    discarding = asyncio.ensure_future(discard_consumer(consumer, 0.5))
+    await asyncio.sleep(0)
+    discarding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await discarding
+    assert not any(connection.connected() for connection in consumer._client._conns.values())
+
+
 async def test_metadata_are_not_asked_for_without_pause_while_nobody_leads(
     kafka: Service, topic: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
