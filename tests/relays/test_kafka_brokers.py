@@ -124,7 +124,7 @@ async def test_a_broker_that_is_silent_keeps_nobody_from_the_others(
     await program.make(*TOPICS, replicas=3)
     brokers[0].pause()
     await until(led_by(program, lambda now: now not in (1, -1)), "another leads")
-    relay = make_relay(fresh_url())
+    relay = make_relay(fresh_url(), request_timeout_s=3.0)
     for _ in range(_TRIES):  # the driver asks them in any order
         admin = relay._access.admin()
         await start_admin(admin, relay._access.options.request_timeout_s)

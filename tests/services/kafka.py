@@ -144,6 +144,7 @@ class Kafka:
             "controller.quorum.voters": ",".join(f"{number}@{address}" for number, address in enumerate(controllers, 1)),
             "default.replication.factor": len(controllers),
             "min.insync.replicas": max(1, len(controllers) - 1),
+            "controller.socket.timeout.ms": 2000,  # else brokers wait 30 s for a controller that is paused
             "leader.imbalance.check.interval.seconds": 1,
             "leader.imbalance.per.broker.percentage": 0,
         }
