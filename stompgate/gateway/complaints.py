@@ -18,7 +18,12 @@ def complain(peer: Peer, refusal: Refusal, receipt_id: str | None) -> bool:
     if not (peer.wants_soft_errors and refusal.cause.is_soft):
         return False
     listening = peer.subscriptions.named(users.ERRORS)
-    headers = [("content-type", "application/json"), ("message", refusal.cause.text), ("code", refusal.cause.code)]
+    headers = [
+        ("content-type", "application/json"),
+        ("message", refusal.cause.text),
+        ("code", refusal.cause.code),
+        ("retry", "true" if refusal.cause.retry else "false"),
+    ]
     if receipt_id is not None:
         headers.append(("receipt-id", receipt_id))
     for subscription in listening:

@@ -1,0 +1,27 @@
+"""python recovery.py ws://localhost:8070/ws-stomp USER ROOM: what ``ChatClient.follow`` does, in the open."""
+
+import asyncio
+import random
+import sys
+
+from stompgate.client import Failure, connect
+
+
+async def follow(url: str, user: str, room: str, position: str | None = None) -> None:
+    pause_s = 0.5
+    while True:
+        try:
+            async with connect(url, user=user) as stomp, stomp.subscribe(f"/sub/chat/room/{room}", since=position) as messages:
+                print("-- something is missing here" if messages.recovered is False else "-- connected", flush=True)
+                position, pause_s = messages.position, 0.5
+                async for message in messages:
+                    position = message.position
+                    print("{sender}: {content}".format(**message.json()), flush=True)
+        except Failure as failure:
+            if not failure.retry:
+                raise
+            await asyncio.sleep(random.uniform(0.5, 1) * pause_s)
+            pause_s = min(2 * pause_s, 20)
+
+
+asyncio.run(follow(*sys.argv[1:]))
