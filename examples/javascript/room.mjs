@@ -22,8 +22,8 @@ export class Room {
       this.hooks.joined(headers.recovered);
     });
     const take = ({ headers, body }) => {
-      this.position = headers.position;
       this.hooks.said(JSON.parse(body));
+      this.position = headers.position;
     };
     const since = this.position ? { since: this.position } : {};
     this.client.subscribe(`/sub/chat/room/${this.uuid}`, take, { receipt: this.#joining, ...since });

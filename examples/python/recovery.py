@@ -15,8 +15,8 @@ async def follow(url: str, user: str, room: str, position: str | None = None) ->
                 print("-- something is missing here" if messages.recovered is False else "-- connected", flush=True)
                 position, pause_s = messages.position, 0.5
                 async for message in messages:
-                    position = message.position
                     print("{sender}: {content}".format(**message.json()), flush=True)
+                    position = message.position
         except Failure as failure:
             if not failure.retry:
                 raise

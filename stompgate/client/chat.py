@@ -89,8 +89,8 @@ class ChatClient:
                     position = subscription.position
                     yield Joined(position, subscription.recovered)
                     async for message in subscription:  # all that came; then it raises what the connection was lost by
-                        position = message.position
                         yield message
+                        position = message.position
             except Failure as failure:
                 await self._bear(failure, connection, back_off)
 

@@ -98,7 +98,7 @@ async def test_a_refused_message_is_told_and_the_connection_lives(shared_daemon:
             await client.send_frames(Frame("SEND", {"destination": destination, "receipt": "r1"}, body))
             message = await client.expect("MESSAGE")
             assert (message.headers["subscription"], message.headers["destination"]) == ("e", "/user/queue/errors")
-            assert (message.headers["code"], message.headers["receipt-id"]) == (code, "r1")
+            assert [message.headers[name] for name in ("code", "retry", "receipt-id")] == [code, "false", "r1"]
             assert json.loads(message.body)["code"] == code
         await client.send_frames(Frame("SUBSCRIBE", {"destination": f"/sub/chat/room/{foreign}", "id": "f", "receipt": "r2"}))
         assert (await client.expect("MESSAGE")).headers["code"] == "no-such-room"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_the_promises_name_their_tests() -> None:
 def _text(path: str) -> str:
     file = ROOT / path
     return file.read_text() if file.exists() else ""
+
+
+def test_the_programs_on_the_page_for_clients_are_the_files_that_are_run() -> None:
+    page = (ROOT / "docs/clients.md").read_text()
+    shown = dict(re.findall(r"^\[`(examples/[^`]+)`\]\(\.\./\1\)\n\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    assert shown == {path: _text(path) for path in shown}
+    tracked = subprocess.run(["git", "ls-files", "examples"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(tracked.stdout.split()) - shown.keys() == {"examples/javascript/chat.html", "examples/javascript/package.json"}
 
 
 def test_what_the_page_of_failures_names_exists() -> None:
