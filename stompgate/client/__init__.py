@@ -7,6 +7,7 @@ where it was, sends again what was not answered, and says so where something cou
 from .chat import ChatClient
 from .connection import Connection, connect
 from .failures import ConnectionLost, Failure, NoAnswer, Refused
+from .following import Following
 from .messages import Joined, Message
 from .options import Options
 from .subscription import Subscription
@@ -16,6 +17,7 @@ __all__ = [
     "Connection",
     "ConnectionLost",
     "Failure",
+    "Following",
     "Joined",
     "Message",
     "NoAnswer",

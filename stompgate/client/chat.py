@@ -1,7 +1,6 @@
 """A client of chat rooms that comes back. Over any number of connections each message is stored once and received once.
 
-How it comes back stands in ``send`` and ``_events``. What they remember is theirs alone, an id and a position; only the
-connection has a task.
+What that takes is kept by whoever waits: ``send`` has an id, ``Following`` a position. Only the connection has a task.
 """
 
 from __future__ import annotations
@@ -9,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
 from .connection import Connection, connect
 from .failures import ConnectionLost, Failure, NoAnswer
-from .messages import Joined, Message
+from .following import Following, bear
 from .options import BackOff, Options
 
 _DEFAULTS: Final = Options()
@@ -65,42 +64,22 @@ class ChatClient:
                         await connection.send(f"/pub/room/{room}/message", body, message_id=message_id)
                         return message_id
                     except Failure as failure:
-                        await self._bear(failure, connection, back_off)
+                        await bear(failure, connection, back_off)
         except TimeoutError:
             raise NoAnswer(f"Message {message_id} has no RECEIPT.") from None
 
     @asynccontextmanager
-    async def follow(self, room: str, *, since: str | None = None) -> AsyncIterator[AsyncIterator[Message | Joined]]:
+    async def follow(self, room: str, *, since: str | None = None) -> AsyncIterator[Following]:
         """The messages of a room in order, each once, over all connections; from the position ``since``, or from now on.
 
         A ``Joined`` comes first, and again after each lost connection: it says whether anything was missed. What goes wrong is
         raised where the events are taken.
         """
-        async with aclosing(self._events(room, since)) as events:
-            yield events
-
-    async def _events(self, room: str, since: str | None) -> AsyncGenerator[Message | Joined]:
-        position = since
-        back_off = BackOff(self._options)
-        while True:
-            connection = await self._connected()
-            try:
-                async with connection.subscribe(f"/sub/chat/room/{room}", since=position) as subscription:
-                    position = subscription.position
-                    yield Joined(position, subscription.recovered)
-                    async for message in subscription:  # all that came; then it raises what the connection was lost by
-                        yield message
-                        position = message.position
-            except Failure as failure:
-                await self._bear(failure, connection, back_off)
-
-    @staticmethod
-    async def _bear(failure: Failure, connection: Connection, back_off: BackOff) -> None:
-        """Raise what trying again can't help; else wait, where the connection lives and so nothing else waits."""
-        if not failure.retry:
-            raise failure
-        if connection.is_open:
-            await asyncio.sleep(back_off.pause_s())
+        following = Following(room, since, self._connected, self._options)
+        try:
+            yield following
+        finally:
+            await following.leave()
 
     async def _connected(self) -> Connection:
         """The connection, once there is one. Raises the failure after which none is tried any more."""

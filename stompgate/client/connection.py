@@ -21,14 +21,14 @@ from stompgate.stomp.versions import Version
 
 from .failures import ConnectionLost, Failure, NoAnswer, lost_by_error, refused_by
 from .messages import Message
-from .options import Options
+from .options import FRAME_LIMIT_BYTES, Options
 from .subscription import Subscription
 from .ways import Way, opened
 
 ERRORS: Final = "/user/queue/errors"
 """Where the server tells what it refuses without closing the connection."""
 
-_FROM_SERVERS: Final = Limits(frame_bytes=16 * 1024 * 1024, header_line_bytes=64 * 1024, headers=1000)
+_FROM_SERVERS: Final = Limits(frame_bytes=FRAME_LIMIT_BYTES, header_line_bytes=64 * 1024, headers=1000)
 _SILENT_INTERVALS: Final = 3
 _LOOKS_PER_INTERVAL: Final = 4
 _DEFAULTS: Final = Options()

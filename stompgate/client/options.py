@@ -10,6 +10,9 @@ from typing import Final
 
 from stompgate.stomp.heartbeats import HeartBeat
 
+FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""Nothing larger is taken from a server, as a frame or as a WebSocket message."""
+
 _STEADY_S: Final = 5.0
 _EVERY_TEN_SECONDS: Final = HeartBeat(10_000, 10_000)
 

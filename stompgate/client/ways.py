@@ -14,11 +14,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from .failures import ConnectionLost, lost_by_close, lost_by_handshake
-from .options import Options
+from .options import FRAME_LIMIT_BYTES, Options
 
 SUBPROTOCOL: Final = Subprotocol("v12.stomp")
 _TCP_SCHEMES: Final = ("tcp", "tls")
 _READ_BYTES: Final = 65536
+_CLOSE_S: Final = 2.0  # a lost connection is closed too, and nobody should wait for an answer to that
 
 
 class Way(Protocol):
@@ -94,9 +95,9 @@ async def _websocket(url: str, options: Options) -> AsyncIterator[Way]:
         compression=None,
         proxy=None,
         ping_interval=None,  # STOMP's heart-beats do that
-        max_size=None,
+        max_size=FRAME_LIMIT_BYTES,
         open_timeout=options.deadline_s,
-        close_timeout=options.deadline_s,
+        close_timeout=_CLOSE_S,
     )
     try:
         socket = await connecting
@@ -111,7 +112,7 @@ async def _websocket(url: str, options: Options) -> AsyncIterator[Way]:
 @asynccontextmanager
 async def _tcp(url: str, options: Options) -> AsyncIterator[Way]:
     address = urlsplit(url)
-    tls = options.tls or (ssl.create_default_context() if address.scheme == "tls" else None)
+    tls = (options.tls or ssl.create_default_context()) if address.scheme == "tls" else None
     try:
         async with asyncio.timeout(options.deadline_s):
             reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=tls)
@@ -122,7 +123,7 @@ async def _tcp(url: str, options: Options) -> AsyncIterator[Way]:
     finally:
         writer.close()
         with suppress(OSError):
-            async with asyncio.timeout(options.deadline_s):
+            async with asyncio.timeout(_CLOSE_S):
                 await writer.wait_closed()
 
 

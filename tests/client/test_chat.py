@@ -59,6 +59,13 @@ async def said(events: AsyncIterator[Message | Joined], number: int) -> list[str
     return contents
 
 
+async def gives_up(events: AsyncIterator[Message | Joined]) -> None:
+    """Wait for an event that does not come, and no longer."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await anext(events)
+
+
 async def test_over_many_cuts_every_message_is_stored_once_and_received_once(shared_daemon: Daemon, proxy: Proxy) -> None:
     room = await make_room(shared_daemon.url, BUYER, SELLER)
     contents = [str(number) for number in range(300)]
@@ -121,6 +128,19 @@ async def test_a_gap_is_admitted_and_it_goes_on_behind_it(launch: Launch) -> Non
             assert again.position != first.position
             await buyer.send(room, "9")
             assert await said(events, 1) == ["9"]
+
+
+async def test_a_wait_that_is_given_up_loses_nothing(shared_daemon: Daemon, proxy: Proxy) -> None:
+    room = await make_room(shared_daemon.url, BUYER, SELLER)
+    async with two(at(proxy)) as (buyer, seller), seller.follow(room) as events:
+        await joined(events)
+        for number in range(3):
+            await gives_up(events)
+            await proxy.refuse()
+            await gives_up(events)  # while there is no connection
+            await proxy.allow()
+            await buyer.send(room, str(number))
+            assert await said(events, 1) == [str(number)]
 
 
 async def test_what_trying_again_cannot_help_is_raised_and_the_rest_goes_on(shared_daemon: Daemon, proxy: Proxy) -> None:
