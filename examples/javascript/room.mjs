@@ -40,9 +40,9 @@ export class Room {
   error({ headers }) {
     const id = headers['receipt-id'];
     const content = this.#unanswered.get(id);
-    if (content === undefined && id !== this.#joining) return; // of another room
+    if (content === undefined && id !== this.#joining) return; // of another room, or of an earlier connection
     if (headers.retry === 'true') {
-      setTimeout(() => (content === undefined ? this.join() : this.#transmit(id)), 2000);
+      setTimeout(() => this.client.connected && (id === this.#joining ? this.join() : this.#transmit(id)), 2000);
     } else {
       this.#unanswered.delete(id);
       this.hooks.refused(headers.code, content);

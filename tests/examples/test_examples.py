@@ -109,6 +109,9 @@ async def test_in_node_a_refusal_is_told_and_the_rest_goes_on(shared_daemon: Dae
         assert f"-- body-too-long: {'x' * 5001}" in program.said
     async with started("node", "node.mjs", shared_daemon.ws_url, "stranger", room, folder=javascript) as program:
         await shows(program, "-- no-such-room: the room")
+    async with started("node", "node.mjs", shared_daemon.ws_url, "", room, folder=javascript) as program:
+        await shows(program, "identity-required: Say who you are.")
+        assert await program.process.wait() == 1
 
 
 async def test_in_a_browser_nothing_is_missed_over_a_crash(
