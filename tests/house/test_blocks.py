@@ -39,6 +39,7 @@ ELSEWHERE = {
     "stompgate check-config": "tests/house/test_cli.py::test_check_config_prints_what_is_in_force_without_secrets",
     "python -m tests.house.": "tests/house/test_blocks.py::test_a_page_that_is_made_is_in_step_with_what_it_is_made_of",
     "docker compose": "tests/house/test_compose.py looks at the file; to run it takes a container engine",
+    "cd examples/javascript": "tests/examples/test_examples.py::test_in_a_browser_nothing_is_missed_over_a_crash",
     "make test": "it is what runs this",
     "make lint": "make test begins with it",
     "sh tests/set-up.sh mysql": "it takes 50 MB of a Debian that changes daily; `make proof` does",
