@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from types import FrameType
 
 import pytest
 
@@ -89,6 +91,28 @@ def test_nothing_is_allocated_for_a_claimed_length() -> None:
     held_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert held_bytes < 10_000
+
+
+@pytest.mark.parametrize("value", [b"\\\\", b"\\c", b"\\n"])
+def test_a_head_full_of_escapes_takes_as_many_steps_as_one_with_few(value: bytes) -> None:
+    def steps(escapes: int) -> int:
+        calls: list[str] = []
+
+        def note(_frame: FrameType, event: str, _argument: object) -> None:
+            calls.append(event)
+
+        parser = Parser()
+        parser.receive_bytes(b"SEND\na:" + value * escapes + b"\n\n\0")
+        sys.setprofile(note)
+        try:
+            frame = parser.next_frame()
+        finally:
+            sys.setprofile(None)
+        assert frame is not None
+        assert len(frame.headers["a"]) == escapes
+        return len(calls)
+
+    assert steps(4000) == steps(4)
 
 
 def test_after_a_refusal_everything_is_thrown_away() -> None:
