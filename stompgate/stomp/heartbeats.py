@@ -8,7 +8,7 @@ from typing import Final
 
 from stompgate.model.causes import Cause, Refusal
 
-_PAIR: Final = re.compile(r" *([0-9]{1,9}) *, *([0-9]{1,9}) *")
+_PAIR: Final = re.compile(r" *([0-9]{1,18}) *, *([0-9]{1,18}) *")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,12 @@ def test_two_numbers_are_read(value: str) -> None:
     assert parse(value) == HeartBeat(10000, 5000)
 
 
+def test_an_interval_may_be_as_long_as_a_client_likes() -> None:
+    assert parse("2147483647,9223372036854775") == HeartBeat(2**31 - 1, 9223372036854775)
+
+
 @pytest.mark.parametrize(
-    "value", ["", "1", "1,", ",1", "1,2,3", "-1,0", "+1,0", "1.5,0", "a,b", "1 0,0", "١,٢", "1,1\n", "9" * 10 + ",0"]
+    "value", ["", "1", "1,", ",1", "1,2,3", "-1,0", "+1,0", "1.5,0", "a,b", "1 0,0", "١,٢", "1,1\n", "9" * 19 + ",0"]
 )
 def test_anything_else_is_refused(value: str) -> None:
     with pytest.raises(Refusal) as refused:
