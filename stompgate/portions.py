@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any, Literal
 
@@ -79,17 +80,18 @@ def retention_limits(retention: Retention) -> RetentionLimits:
 def gate_settings(settings: Settings) -> GateSettings:
     """For ``gateway``. The advertised port is the listener's to say, once it has one."""
     stomp, connections = settings.stomp, settings.connections
+    frame_limits = Limits(stomp.frame_limit_bytes, stomp.header_line_limit_bytes, stomp.headers_limit)
     return GateSettings(
         server_id=settings.server_id,
         advertised_host=settings.listen.host or "localhost",
         advertised_port=settings.listen.port,
         product=f"stompgate/{__version__}",
-        frame_limits=Limits(stomp.frame_limit_bytes, stomp.header_line_limit_bytes, stomp.headers_limit),
+        frame_limits=frame_limits,
+        stranger_limits=replace(frame_limits, frame_bytes=stomp.before_connect_limit_bytes),
         heart_beat=HeartBeat(stomp.heart_beat_send_ms, stomp.heart_beat_receive_ms),
         heart_beat_grace_factor=stomp.heart_beat_grace_factor,
         heart_beat_grace_floor_s=stomp.heart_beat_grace_floor_s,
         names_server=stomp.server_header,
-        before_connect_bytes=stomp.before_connect_limit_bytes,
         first_frame_s=stomp.first_frame_timeout_s,
         sends_in_flight=connections.sends_in_flight,
         unread_bytes=connections.unread_limit_bytes,

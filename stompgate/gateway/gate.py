@@ -40,11 +40,11 @@ class GateSettings:
     advertised_port: int
     product: str
     frame_limits: Limits
+    stranger_limits: Limits
     heart_beat: HeartBeat
     heart_beat_grace_factor: float
     heart_beat_grace_floor_s: float
     names_server: bool
-    before_connect_bytes: int
     first_frame_s: float
     sends_in_flight: int
     unread_bytes: int

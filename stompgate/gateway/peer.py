@@ -80,7 +80,7 @@ class Peer:
         self.cause: Cause | None = None
         self.opened_s = gate.clock.monotonic()
         self.listening_since_s = self.opened_s  # before that, silence was of our own making
-        self._parser = Parser(gate.settings.frame_limits)
+        self._parser = Parser(gate.settings.stranger_limits)
         self._has_ended = False
         self._holds = False  # nothing is pulled
         self._holding: asyncio.Task[None] | None = None
@@ -148,7 +148,7 @@ class Peer:
 
     def connected(self, version: Version, identity: Identity, agreement: Agreement) -> None:
         """CONNECT was accepted."""
-        self._parser.version = version
+        self._parser.version, self._parser.limits = version, self.gate.settings.frame_limits
         self.identity = identity
         self.state = State.CONNECTED
         self.link.admit()
@@ -314,8 +314,6 @@ class Peer:
             self.refuse(refusal, frame.headers.get("receipt") if frame is not None else None)
         except Exception as error:  # the one broad one: a mistake of ours costs this connection alone
             self.fail(error)
-        else:
-            self._check_before_connect()
 
     async def _hold(self, waiting: Awaitable[None], frame: Frame) -> None:
         try:
@@ -346,11 +344,6 @@ class Peer:
             self.is_reading_paused = False
             self.listening_since_s = self.gate.clock.monotonic()
             self.link.resume_reading()
-
-    def _check_before_connect(self) -> None:
-        limit = self.gate.settings.before_connect_bytes
-        if self.state is State.AWAITING_CONNECT and self._parser.buffered_bytes > limit:
-            self.fail(Refusal(Cause.FRAME_TOO_LARGE, f"CONNECT may have {limit} bytes at most."))
 
     def _first_frame_late(self) -> None:
         self.fail(Refusal(Cause.FIRST_FRAME_LATE))

@@ -35,7 +35,7 @@ class Parser:
     """Reads the frames of one peer, by the rules of ``version``.
 
     Leave ``version`` at 1.2 until CONNECT is read: a CONNECT is understood whatever its version. Set it once the version
-    is chosen; it holds from the next frame on. ``commands`` are those that the peer may send.
+    is chosen; it holds from the next frame on, as ``limits`` do. ``commands`` are those that the peer may send.
 
     After a refusal, or ``discard``, everything is thrown away: a stream that was misread once cannot be trusted again.
     """
@@ -45,18 +45,18 @@ class Parser:
         "_commands",
         "_discards",
         "_head",
-        "_limits",
         "_line_searched",
         "_line_start",
         "_lines",
         "_position",
         "_scanned",
+        "limits",
         "version",
     )
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS, commands: frozenset[str] = CLIENT_COMMANDS) -> None:
         self.version = Version.V1_2
-        self._limits = limits
+        self.limits = limits
         self._commands = commands
         # A whole chunk is read where it lies; a bytearray takes its place only while a frame is unfinished.
         self._buffer: bytes | bytearray = b""
@@ -118,10 +118,10 @@ class Parser:
         if body_start == _UNFINISHED:
             return None
         if body_start == _BROKEN:
-            seen = bytes(self._buffer[start : start + self._limits.frame_bytes])
-            head = read_exactly(seen, self.version, self._limits, self._commands)
+            seen = bytes(self._buffer[start : start + self.limits.frame_bytes])
+            head = read_exactly(seen, self.version, self.limits, self._commands)
         else:
-            head = read_head(bytes(self._buffer[start:body_start]), self.version, self._limits, self._commands)
+            head = read_head(bytes(self._buffer[start:body_start]), self.version, self.limits, self._commands)
         return self._read_body(head, body_start)
 
     def _at_frame(self) -> bool:
@@ -147,7 +147,7 @@ class Parser:
 
         Only here, where the end of the frame is not in sight, must the limits be watched line by line.
         """
-        buffer, limits = self._buffer, self._limits
+        buffer, limits = self._buffer, self.limits
         line_start = max(self._line_start, self._position)
         searched = max(self._line_searched, line_start)
         while True:
@@ -196,8 +196,8 @@ class Parser:
             return body_start
         else:
             end = self._find_nul(body_start)
-        if (end if end >= 0 else len(self._buffer)) - self._position > self._limits.frame_bytes:
-            raise _refusal(Cause.FRAME_TOO_LARGE, frame_too_large(self._limits).explanation, headers)
+        if (end if end >= 0 else len(self._buffer)) - self._position > self.limits.frame_bytes:
+            raise _refusal(Cause.FRAME_TOO_LARGE, frame_too_large(self.limits).explanation, headers)
         return end
 
     def _forget_buffer(self) -> None:

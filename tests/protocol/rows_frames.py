@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from stompgate.model.causes import Cause
 
 from .table import V1_0, V1_1, V1_2, Stage, frame, promise
@@ -170,6 +172,20 @@ async def what_passes_a_limit_is_refused_before_it_ends(stage: Stage) -> None:
     await client.write(start + "a:b\n" * 62 + "\n" + "x" * 60_000 + "\0")
     await client.receipt("r")
     assert len((await client.expect("MESSAGE")).body) == 60_000
+
+
+@promise("F14", part="connect")
+async def the_first_frame_has_a_limit_of_its_own_however_it_is_cut(stage: Stage) -> None:
+    head = f"CONNECT\naccept-version:{stage.version.value}\nsender:user\n"
+    fitting = head + f"a:{'x' * 4000}\nb:{'x' * (8192 - len(head) - 4000 - 7)}\n\n"
+    assert len(fitting) == 8192
+    for data, is_cut in product((fitting, fitting.replace("a:", "a:x")), (False, True)):
+        client = await stage.stranger()
+        await client.write(*([data[:5000], data[5000:], "\0"] if is_cut else [data + "\0"]))
+        if data is fitting:
+            await client.expect("CONNECTED")
+        else:
+            await stage.refused(client, Cause.FRAME_TOO_LARGE)
 
 
 @promise("F15")
