@@ -42,6 +42,12 @@ class Unacknowledged:
             del self._waiting[settled[-1]]
         return settled
 
+    def copy(self) -> Unacknowledged:
+        """Return the same messages, to try on them what would be settled."""
+        copied = Unacknowledged(AckMode.CLIENT if self._cumulative else AckMode.INDIVIDUAL)
+        copied._waiting = self._waiting.copy()
+        return copied
+
     def __contains__(self, ack_id: object) -> bool:
         return ack_id in self._waiting
 

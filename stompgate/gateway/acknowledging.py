@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from stompgate.broker.acknowledgements import Unacknowledged
 from stompgate.model.causes import Cause, Refusal
 from stompgate.stomp.frames import Command, Frame
 from stompgate.stomp.versions import Version
@@ -41,6 +42,19 @@ class Settlement:
             if subscription.consuming is not None:
                 subscription.consuming.settled(settled, is_consumed=self.is_consumed)
             peer.subscriptions.acknowledged(len(settled))
+
+
+def check_together(settlements: Iterable[Settlement]) -> None:
+    """Raises ``Refusal`` (UNKNOWN_ACK) unless each finds its message waiting when those before it are settled."""
+    rehearsed: dict[Subscription, Unacknowledged] = {}
+    for settlement in settlements:
+        subscription = settlement.subscription
+        if not subscription.is_live or subscription.unacknowledged is None:
+            continue
+        if subscription not in rehearsed:
+            rehearsed[subscription] = subscription.unacknowledged.copy()
+        if not rehearsed[subscription].settle(settlement.message_id):
+            raise Refusal(Cause.UNKNOWN_ACK, "A message that the transaction acknowledges does not wait for it any more.")
 
 
 def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:

@@ -16,7 +16,7 @@ from stompgate.model.causes import Cause, Refusal
 from stompgate.ports.store import Outcome, Rejected
 from stompgate.stomp.frames import Frame
 
-from .acknowledging import Settlement
+from .acknowledging import Settlement, check_together
 from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ def commit(peer: Peer, frame: Frame) -> Waiting:
 
 
 async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> None:
+    check_together(thing for thing in held if isinstance(thing, Settlement))
     for thing in held:
-        if isinstance(thing, Settlement):
-            thing.check()
-        elif (waiting := thing.admission(peer)) is not None:
+        if not isinstance(thing, Settlement) and (waiting := thing.admission(peer)) is not None:
             await waiting
     chats = [thing for thing in held if isinstance(thing, ChatParcel)]
     if chats:

@@ -126,6 +126,30 @@ async def test_a_message_acknowledged_twice_keeps_the_whole_transaction_out(clie
         assert (await other.expect("MESSAGE")).body == b"after"
 
 
+@pytest.mark.parametrize("named", [[0, 0], [1, 0], [0, 1, 1]])
+async def test_what_is_acknowledged_twice_within_a_transaction_keeps_all_of_it_out(
+    client: WireClient, shared_daemon: Daemon, named: list[int]
+) -> None:
+    topic, news, queue = (f"/{kind}/{uuid.uuid4()}" for kind in ("topic", "topic", "queue"))
+    async with connected(shared_daemon.ws_url, "buyer") as other:
+        await other.subscribe(news, "s")
+        await client.subscribe(topic, "s", ack="client")
+        for body in ("first", "second"):
+            await client.send(topic, body)
+        acks = [message.headers["ack"] for message in await client.frames(2)]
+        await client.ask(begin())
+        await client.ask(broadcast(news, "never", transaction="t"))
+        await client.ask(broadcast(queue, "never", transaction="t"))
+        for at in named:
+            await client.ask(Frame("ACK", {"id": acks[at], "transaction": "t"}))
+        await client.send_frames(commit())
+        assert (await client.refused()).code == "unknown-ack"
+        await other.subscribe(queue, "q")
+        await other.send(queue, "after")
+        await other.send(news, "after")
+        assert [message.body for message in await other.frames(2)] == [b"after"] * 2
+
+
 async def test_a_transaction_sent_again_is_stored_once(client: WireClient, room: str) -> None:
     await client.subscribe(f"/sub/chat/room/{room}", "room")
     for name in ("t", "u"):
