@@ -233,7 +233,7 @@ class Connections(Section):
     transactions: int = Field(default=16, ge=1, le=100000, description="Open transactions at the same time.")
     transaction_limit_frames: int = Field(default=256, ge=1, le=100000, description="Frames kept in one transaction.")
     transaction_limit_bytes: int = Field(
-        default=1048576, ge=1024, description="Bytes of the bodies that are kept in one transaction."
+        default=1048576, ge=1024, description="Bytes that the frames kept in one transaction take."
     )
     fan_out_slice: int = Field(default=512, ge=1, le=1000000, description="Receivers served before others have their turn.")
     closing_grace_s: float = Field(

@@ -25,7 +25,7 @@ Kept = TypeVar("Kept", bound=Sized)
 
 @dataclass(frozen=True, slots=True)
 class TransactionLimits:
-    """``open``: transactions of a connection at a time. Of one: ``frames``, and ``size_bytes`` of their bodies."""
+    """``open``: transactions of a connection at a time. Of one: ``frames``, and ``size_bytes`` of what they carry."""
 
     open: int = 16
     frames: int = 256
@@ -50,7 +50,7 @@ class Transaction(Generic[Kept]):
         if len(self.kept) >= limits.frames or self._size_bytes > limits.size_bytes:
             raise Refusal(
                 Cause.TRANSACTION_TOO_LARGE,
-                f"A transaction may have {limits.frames} frames, with {limits.size_bytes} bytes of bodies.",
+                f"A transaction may have {limits.frames} frames, with {limits.size_bytes} bytes of headers and bodies.",
             )
         self.kept.append(thing)
 

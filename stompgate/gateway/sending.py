@@ -6,7 +6,7 @@ here may reach the store, the relay or a receiver before the authoriser has said
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .peer import Peer
 
 _CLIENT_ID_CHARS: Final = 64
+
+_HEADER_BYTES: Final = 128
+"""About what a header that is kept takes beside its text."""
 
 Waiting = Awaitable[None] | None
 
@@ -76,8 +79,8 @@ class BroadcastParcel:
 
     @property
     def size_bytes(self) -> int:
-        """Of the body."""
-        return len(self.body)
+        """Of headers and body."""
+        return _size_bytes(self.headers, self.body)
 
     def admission(self, peer: Peer) -> Waiting:
         """What to wait for before it may go. Raises ``Refusal``."""
@@ -106,8 +109,8 @@ class QueueParcel:
 
     @property
     def size_bytes(self) -> int:
-        """Of the body."""
-        return len(self.body)
+        """Of headers and body."""
+        return _size_bytes(self.headers, self.body)
 
     def admission(self, peer: Peer) -> Waiting:
         """What to wait for before it may go. Raises ``Refusal``."""
@@ -169,6 +172,10 @@ def _read_chat(peer: Peer, frame: Frame, destination: Destination) -> ChatParcel
     if not sender:
         raise Refusal(Cause.IDENTITY_REQUIRED, 'The body must have "sender", since this connection has no user.')
     return ChatParcel(destination, sender, incoming.content, _client_message_id(frame.headers))
+
+
+def _size_bytes(headers: Sequence[tuple[str, str]], body: bytes) -> int:
+    return len(body) + sum(len(name) + len(value) + _HEADER_BYTES for name, value in headers)
 
 
 def _with_reply_destination(peer: Peer, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

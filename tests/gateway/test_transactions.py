@@ -174,6 +174,15 @@ async def test_frames_behind_a_commit_wait_for_it(client: WireClient, room: str)
     assert [(await client.expect("MESSAGE")).body for _ in range(2)] == [b"in it", b"behind"]
 
 
+@pytest.mark.parametrize("destination", ["/topic/x", "/queue/x"])
+async def test_the_headers_that_a_transaction_keeps_count_as_its_bodies_do(client: WireClient, destination: str) -> None:
+    headers = {f"h{number}": "x" * 8000 for number in range(7)}
+    await client.ask(begin())
+    for _ in range(20):
+        await client.send_frames(broadcast(destination, "", transaction="t", **headers))
+    assert (await client.refused()).code == "transaction-too-large"
+
+
 async def test_a_transaction_that_grows_too_large_ends_the_connection(client: WireClient) -> None:
     await client.ask(begin())
     await client.send_frames(*(broadcast("/topic/x", "x", transaction="t") for _ in range(257)))
