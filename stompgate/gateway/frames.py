@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def handle(peer: Peer, frame: Frame) -> Waiting:
     """Let a frame take effect. Frames of one peer are handled one after the other."""
     next_state = states.check(peer.state, peer.version, frame)
-    if peer.state is State.CLOSING or (peer.is_gone and frame.command != Command.SEND):
+    if peer.state is State.CLOSING or (peer.is_gone and frame.command not in _FOR_OTHERS):
         return None  # nobody is there for what it would do
     return _HANDLERS[frame.command](peer, frame) if next_state is not State.CLOSING else _disconnect(peer, frame)
 
@@ -168,6 +168,9 @@ def _unsubscribe(peer: Peer, frame: Frame) -> Waiting:
     peer.receipt(frame.headers.get("receipt"))
     return None
 
+
+_FOR_OTHERS: Final = frozenset({Command.SEND, Command.BEGIN, Command.COMMIT, Command.ABORT})
+"""What takes effect although the peer has left meanwhile (STOMP 1.2, DISCONNECT)."""
 
 _HANDLERS: Final[Mapping[str, Callable[[Peer, Frame], Waiting]]] = {
     Command.CONNECT: _connect,

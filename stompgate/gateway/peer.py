@@ -142,6 +142,7 @@ class Peer:
         if self.session is not None:
             self.gate.sessions.closed(self.session.id)
             self.gate.counters.sessions_gone += 1
+        self._forget()
         self.gate.left(self, self.cause)
 
     # What frames do
@@ -338,6 +339,13 @@ class Peer:
         if not self._holds or self._parser.buffered_bytes <= self.gate.settings.unread_bytes:
             self._resume_reading()
         self._close_if_ended()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Keep nothing of a peer that is gone once all of it has taken effect: it may be long until its memory is collected."""
+        if self.is_gone and not self._holds:
+            self._parser.discard()
+            self._transactions = None
 
     def _resume_reading(self) -> None:
         if self.is_reading_paused:

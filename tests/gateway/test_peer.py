@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord
@@ -76,6 +78,39 @@ async def test_a_peer_that_is_gone_leaves_no_timer_and_its_sends_take_effect() -
     assert (link.frames(), link.closes, scene.ended) == ([], [], [Cause.PEER_LEFT])
     assert len(scene.wheel) == 0
     assert not scene.gate.peers
+
+
+async def test_a_transaction_that_was_received_whole_takes_effect_though_its_peer_is_gone() -> None:
+    scene = Scene()
+    _, listening = scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"}))
+    topic, transaction = {"destination": "/topic/x"}, {"transaction": "t"}
+    peer, _ = scene.peer(
+        *(chat(number) for number in range(3)),
+        Frame("BEGIN", transaction),
+        Frame("SEND", {**topic, **transaction}, b"in it"),
+        Frame("COMMIT", transaction),
+        Frame("SEND", topic, b"behind"),
+        Frame("BEGIN", transaction),
+        Frame("SEND", {**topic, **transaction}, b"never"),
+    )
+    peer.lost(Cause.PEER_LEFT)
+    for _ in range(3):
+        scene.intake.answer(stored())
+    await settle()
+    assert [frame.body for frame in listening.frames()] == [b"in it", b"behind"]
+
+
+@pytest.mark.parametrize("is_holding", [True, False])
+async def test_nothing_that_a_peer_has_sent_is_kept_once_it_is_gone(*, is_holding: bool) -> None:
+    scene = Scene(sends_in_flight=1)
+    keeping = Frame("SEND", {"destination": "/topic/x", "transaction": "t"}, b"x" * 90)
+    peer, _ = scene.peer(Frame("BEGIN", {"transaction": "t"}), keeping, *[chat(0)] * is_holding)
+    peer.receive_bytes(b"SEND\ndestination:/topic/x\n\nunfinished")
+    assert (peer._parser.buffered_bytes > 0, len(peer.transactions)) == (True, 1)
+    peer.lost(Cause.PEER_LEFT)
+    if is_holding:
+        scene.intake.answer(stored())
+    assert (peer._parser.buffered_bytes, len(peer.transactions)) == (0, 0)
 
 
 async def test_a_disconnect_whose_peer_is_gone_leaves_no_timer() -> None:
