@@ -161,11 +161,13 @@ def _follow(peer: Peer, frame: Frame, subscription: Subscription, destination: D
 
 
 def _unsubscribe(peer: Peer, frame: Frame) -> Waiting:
-    key = frame.headers.get("id", frame.headers.get("destination", ""))
-    subscription = peer.subscriptions.get(key)
-    if subscription is not None:
-        peer.subscriptions.end(subscription)
-    peer.receipt(frame.headers.get("receipt"))
+    """By its id, or in 1.0 by its destination, whether it has an id or not."""
+    headers = frame.headers
+    named = [peer.subscriptions.get(headers["id"])] if "id" in headers else peer.subscriptions.named(headers["destination"])
+    for subscription in named:
+        if subscription is not None:
+            peer.subscriptions.end(subscription)
+    peer.receipt(headers.get("receipt"))
     return None
 
 

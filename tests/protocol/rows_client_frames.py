@@ -193,8 +193,9 @@ async def unsubscribe_needs_an_id(stage: Stage) -> None:
 async def unsubscribe_needs_an_id_or_a_destination(stage: Stage) -> None:
     await stage.refuses(frame("UNSUBSCRIBE", receipt="r"), Cause.MISSING_HEADER, "r")
     client = await stage.client()
-    await client.ask(frame("SUBSCRIBE", destination=stage.topic))
-    await client.ask(frame("UNSUBSCRIBE", destination=stage.topic))
+    for named in ({}, {"id": "1"}):
+        await client.ask(frame("SUBSCRIBE", destination=stage.topic, **named))
+        await client.ask(frame("UNSUBSCRIBE", destination=stage.topic))
     await stage.deliver("lost")
     await client.subscribe(stage.topic)
     await stage.deliver("heard")
