@@ -183,6 +183,8 @@ class SockJsLink:
         """
         if self._sends >= _WAITING_SENDS:
             raise Refusal(Cause.OVERLOADED, "Too many requests of this session wait.")
+        if self._message_ended is None:
+            messages = (b"".join(messages),)
         self._sends += 1
         try:
             for message in messages:

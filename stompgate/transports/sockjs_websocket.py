@@ -51,7 +51,6 @@ class SockJsSocket:
         "_message_ended",
         "_peer",
         "_pieces",
-        "_pieces_bytes",
         "_timer",
         "_turn",
         "_unread",
@@ -63,8 +62,7 @@ class SockJsSocket:
     def __init__(self, host: SocketHost, wire: Link) -> None:
         self._host = host
         self._wire = wire
-        self._pieces: list[bytes] = []
-        self._pieces_bytes = 0
+        self._pieces = bytearray()  # of a message that is not all here
         self._limit_bytes = host.limits.stranger_body_bytes
         self._unread: deque[bytes] = deque()  # messages that came while the handler took none
         self._turn: asyncio.Handle | None = None
@@ -122,18 +120,16 @@ class SockJsSocket:
         """A piece of a WebSocket message."""
         if self._is_closing:
             return
-        self._pieces.append(data)
-        self._pieces_bytes += len(data)
-        if self._pieces_bytes > self._limit_bytes:
+        self._pieces += data
+        if len(self._pieces) > self._limit_bytes:
             self._pieces.clear()
             explanation = f"A WebSocket message may have {self._limit_bytes} bytes."
             self._peer.fail(Refusal(Cause.FRAME_TOO_LARGE, explanation))
 
     def message_ended(self, *, is_text: bool) -> None:  # noqa: ARG002 (clients send text; what is said is the same)
         """That was the last piece of it."""
-        payload = b"".join(self._pieces)
+        payload = bytes(self._pieces)
         self._pieces.clear()
-        self._pieces_bytes = 0
         if self._is_closing:
             return
         try:
@@ -170,8 +166,12 @@ class SockJsSocket:
 
     def _give(self) -> None:
         while self._unread and not (self._is_paused or self._is_closing):
-            self._peer.receive_bytes(self._unread.popleft())
-            if self._message_ended is not None:
+            if self._message_ended is None:
+                data = b"".join(self._unread)
+                self._unread.clear()
+                self._peer.receive_bytes(data)
+            else:
+                self._peer.receive_bytes(self._unread.popleft())
                 self._message_ended(is_text=True)
 
     def _go_on(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import tracemalloc
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +14,10 @@ from websockets.frames import Frame, Opcode
 from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause
 from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.framing import FRAMING
 from stompgate.transports.outbox import Flusher, OutboxLimits
+from stompgate.transports.sockjs_session import SessionHost, SockJsLimits, SockJsLink
+from stompgate.transports.sockjs_websocket import SocketHost, SockJsSocket
 from stompgate.transports.websocket import WebSocketLimits, WebSocketLink
 
 PER_TURN = 64
@@ -73,14 +79,17 @@ class Notes:
 
 
 class Scene:
-    """A link between the two."""
+    """A link between the two. ``sockjs``: the same with SockJS over the WebSocket, and the host of one that has requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_sockjs: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.socket = OneSocket()
         self.notes: Notes
         flusher = Flusher(loop, TimerWheel(0.05), OutboxLimits())
-        self.link = WebSocketLink(self.socket, flusher, WebSocketLimits(frames_per_turn=PER_TURN), self._attach)
+        self.sockjs = SessionHost(flusher, SockJsLimits(), FRAMING, self._attach, lambda _: None)
+        sockets = SocketHost(flusher, SockJsLimits(), lambda wire: wire, self._attach)
+        attach = partial(SockJsSocket, sockets) if is_sockjs else self._attach
+        self.link = WebSocketLink(self.socket, flusher, WebSocketLimits(frames_per_turn=PER_TURN), attach)
 
     def _attach(self, link: Link) -> Notes:
         self.notes = Notes(link)
@@ -173,3 +182,29 @@ async def test_a_pong_keeps_its_place_and_names_its_ping(pings: int) -> None:
     scene.link.outbox.offer(b"later")
     await asyncio.sleep(0)
     assert scene.socket.written == b"".join(b"\x8a\x02p%d" % number for number in range(pings)) + b"later"
+
+
+async def test_a_great_many_messages_of_sockjs_in_one_are_taken_as_one() -> None:
+    texts = ["\n"] * 10_000
+    scene = Scene(is_sockjs=True)
+    scene.link.data_received(Frame(Opcode.TEXT, json.dumps(texts).encode()).serialize(mask=True))
+    await settle(scene)
+    assert scene.notes.received == ["".join(texts).encode()]
+    session = SockJsLink(scene.sockjs, "id", "sockjs-xhr", "somewhere")
+    await session.receive([text.encode() for text in texts])
+    assert scene.notes.received == ["".join(texts).encode()]
+
+
+async def test_fragments_of_a_message_of_sockjs_take_no_more_memory_than_what_is_in_them() -> None:
+    scene = Scene(is_sockjs=True)
+    scene.link.data_received(Frame(Opcode.TEXT, b'["', fin=False).serialize(mask=True))
+    empty = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True) * 600
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(200):
+        scene.link.data_received(empty)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 100_000
+    scene.link.data_received(Frame(Opcode.CONT, b'x"]').serialize(mask=True))
+    assert scene.notes.received == [b"x"]
