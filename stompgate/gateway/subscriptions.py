@@ -161,6 +161,11 @@ class Subscriptions:
 
 
 def split_ack(ack: str) -> tuple[str, str]:
-    """The message id and the subscription id of a MESSAGE's ``ack`` header (1.2)."""
-    message_id, _, subscription_id = ack.partition("@")
+    """The message id and the subscription id of a MESSAGE's ``ack`` header (1.2).
+
+    Raises ``Refusal`` (UNKNOWN_ACK) for what is none, such as the message's id alone.
+    """
+    message_id, at, subscription_id = ack.partition("@")
+    if not at:
+        raise Refusal(Cause.UNKNOWN_ACK, "In STOMP 1.2 the id of ACK and NACK is the ack header of the MESSAGE.")
     return message_id, subscription_id

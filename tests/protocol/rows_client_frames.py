@@ -208,6 +208,7 @@ async def ack_names_the_ack_header_of_its_message(stage: Stage) -> None:
     await stage.deliver("1", "2")
     for message, command in zip(await client.frames(2), ("ACK", "NACK"), strict=True):
         await client.ask(frame(command, id=message.headers["ack"]))
+        await stage.refuses(frame(command, id=message.headers["message-id"], receipt="r"), Cause.UNKNOWN_ACK, "r")
     await stage.refuses(frame("ACK", message_id="x", subscription="s", receipt="r"), Cause.MISSING_HEADER, "r")
 
 
