@@ -18,6 +18,7 @@ from stompgate.transports.framing import FRAMING
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.sockjs_session import SessionHost, SockJsLimits, SockJsLink
 from stompgate.transports.sockjs_websocket import SocketHost, SockJsSocket
+from stompgate.transports.tcp import TcpLink
 from stompgate.transports.websocket import WebSocketLimits, WebSocketLink
 
 PER_TURN = 64
@@ -85,13 +86,13 @@ class Scene:
         loop = asyncio.get_running_loop()
         self.socket = OneSocket()
         self.notes: Notes
-        flusher = Flusher(loop, TimerWheel(0.05), OutboxLimits())
-        self.sockjs = SessionHost(flusher, SockJsLimits(), FRAMING, self._attach, lambda _: None)
-        sockets = SocketHost(flusher, SockJsLimits(), lambda wire: wire, self._attach)
-        attach = partial(SockJsSocket, sockets) if is_sockjs else self._attach
+        self.flusher = flusher = Flusher(loop, TimerWheel(0.05), OutboxLimits())
+        self.sockjs = SessionHost(flusher, SockJsLimits(), FRAMING, self.attach, lambda _: None)
+        sockets = SocketHost(flusher, SockJsLimits(), lambda wire: wire, self.attach)
+        attach = partial(SockJsSocket, sockets) if is_sockjs else self.attach
         self.link = WebSocketLink(self.socket, flusher, WebSocketLimits(frames_per_turn=PER_TURN), attach)
 
-    def _attach(self, link: Link) -> Notes:
+    def attach(self, link: Link) -> Notes:
         self.notes = Notes(link)
         return self.notes
 
@@ -173,6 +174,22 @@ async def test_after_the_connection_is_lost_nothing_more_is_taken() -> None:
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(scene.notes.received) == taken
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_after_a_full_read_over_tcp_others_have_their_turn_before_the_next(*, is_paused: bool) -> None:
+    scene = Scene()
+    link = TcpLink(scene.socket, scene.flusher, 1.0, scene.attach)
+    scene.notes.pause_at = int(is_paused)
+    link.data_received(bytes(1000))
+    assert scene.socket.is_read is not is_paused
+    link.data_received(bytes(256_000))
+    assert not scene.socket.is_read
+    await asyncio.sleep(0)
+    assert scene.socket.is_read is not is_paused
+    link.resume_reading()
+    assert scene.socket.is_read
+    assert [len(piece) for piece in scene.notes.received] == [1000, 256_000]
 
 
 @pytest.mark.parametrize("pings", [1, 3])
