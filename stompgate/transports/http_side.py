@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from stompgate.model.causes import Cause, Refusal
@@ -23,6 +23,7 @@ from .handshake import refused
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+    from uvicorn._types import ASGI3Application
 
 _STOP_S: Final = 5.0
 _ABORT_S: Final = 1.0
@@ -57,13 +58,17 @@ class Http10(H11Protocol):
 
 
 class HeadLimited(HttpToolsProtocol):
-    """Uvicorn's protocol, refusing a head that does not end. The first one was measured at the door."""
+    """Uvicorn's protocol, refusing a head that does not end. The first one was measured at the door.
+
+    It remembers which request is being answered: uvicorn tells the last one of a pipeline of a loss, which may still wait.
+    """
 
     _in_head = False
     _is_refused = False
     _head_bytes = 0
     head_limit_bytes = 0
     door: Callable[[], asyncio.Protocol] | None = None
+    _answering: RequestResponseCycle | None = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -78,6 +83,8 @@ class HeadLimited(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        if self._answering is not None:
+            self._answering.disconnected = True
         super().connection_lost(exc)
         self.app_state[DEPARTURE].happened()
 
@@ -105,6 +112,10 @@ class HeadLimited(HttpToolsProtocol):
         self.transport.set_protocol(door)
         door.connection_made(self.transport)
         door.data_received(head)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _should_upgrade_to_ws(self) -> bool:
         return self.door is not None

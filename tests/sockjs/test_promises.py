@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import httpx
@@ -279,6 +279,20 @@ async def test_connections_are_counted_by_the_way_they_began(daemon: Daemon) -> 
     line = 'stompgate_connections{transport="sockjs-eventsource"}'
     await until(lambda: counts(daemon, line, 0), "the session that lost its receiver is gone")
     await web.close()
+
+
+async def test_a_stream_that_is_broken_off_before_other_requests_is_no_fault_of_ours(daemon: Daemon) -> None:
+    streams = [f"POST {new_session(SERVICE)}/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" for _ in "ab"]
+    reader, writer = await asyncio.open_connection("localhost", daemon.port)
+    writer.write("".join([*streams, "this is no HTTP\r\n\r\n"]).encode())
+    async with asyncio.timeout(DEADLINE_S):
+        await reader.read()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    line = 'stompgate_connections{transport="sockjs-xhr-streaming"}'
+    await until(lambda: counts(daemon, line, 0), "the session that lost its receiver is gone")
+    daemon.check_log()
 
 
 async def test_broken_json_over_a_websocket_ends_it_without_a_word(daemon: Daemon) -> None:
