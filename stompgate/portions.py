@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Any, Literal
 
 from stompgate import __version__
+from stompgate.access.addresses import Networks
 from stompgate.access.origins import AllowedOrigins
 from stompgate.broker.transactions import TransactionLimits
 from stompgate.chat.feeds import FeedLimits
@@ -124,11 +125,16 @@ def queue_limits(settings: Settings) -> QueueLimits:
     )
 
 
-def operators(settings: Http) -> http.Networks | Literal["*"]:
+def operators(settings: Http) -> Networks | Literal["*"]:
     """For ``http``: whose hosts are operators'."""
     if EVERYONE in settings.operators:
         return http.EVERYONE
     return tuple(ip_network(network) for network in settings.operators)
+
+
+def proxies(settings: Http) -> Networks:
+    """For whoever wants to know whose a connection is."""
+    return tuple(ip_network(network) for network in settings.proxies)
 
 
 def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSettings:
@@ -138,7 +144,7 @@ def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSetti
         history_needs_user=settings.http.history_needs_user,
         allowed_origins=origins,
         body_limit_bytes=settings.http.body_limit_bytes,
-        proxies=tuple(ip_network(network) for network in settings.http.proxies),
+        proxies=proxies(settings.http),
     )
 
 
@@ -193,6 +199,7 @@ def sockjs_options(settings: Settings) -> Sequence[SockJsOptions]:
         instead=HEARTBEAT,
         keeps_surrogates=False,
         like_spring=sockjs.like_spring,
+        proxies=proxies(settings.http),
         limits=limits,
     )
     return (options,)

@@ -310,7 +310,8 @@ class Http(Section):
     )
     proxies: Texts = Field(
         default=(),
-        description="Networks of our own proxies: their X-Forwarded-For says whose an inquiry is, for the limit per address.",
+        description="Networks of our own proxies, whose X-Forwarded-For is believed: for addresses in the log, and for "
+        "the limit of inquiries per address.",
     )
     history_needs_user: bool = Field(default=True, description="Whether a room's history is for its members only.")
     body_limit_bytes: int = Field(default=65536, ge=1024, description="Size of a request's body in bytes.")

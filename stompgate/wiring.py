@@ -157,6 +157,7 @@ def wire(
         flusher=flusher,
         limits=portions.listen_limits(settings.listen, connections),
         websocket_limits=portions.websocket_limits(settings),
+        proxies=portions.proxies(settings.http),
     )
     http.door = lambda: Doorkeeper(house)
     measured = [*container.measured(), chat.inquiries, chat.retention, *sockjs]

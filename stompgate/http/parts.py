@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
 
+from stompgate.access.addresses import Networks
 from stompgate.access.origins import AllowedOrigins
 from stompgate.chat.history import History
 from stompgate.chat.inquiries import Inquiries
@@ -16,8 +16,6 @@ from stompgate.ports.clock import Clock
 from stompgate.ports.sessions import Sessions
 
 from .measures import Sources
-
-Networks = tuple[IPv4Network | IPv6Network, ...]
 
 EVERYONE: Literal["*"] = "*"
 

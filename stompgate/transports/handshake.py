@@ -40,12 +40,14 @@ class Entrance(Protocol):
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """The answer to an upgrade request. Without ``refused`` the connection speaks WebSocket from here on; else it is closed.
-    ``inflater`` is set where compression was agreed, ``attach`` where the path has a receiver of its own."""
+    ``inflater`` is set where compression was agreed, ``attach`` where the path has a receiver of its own. ``forwarded``: the
+    values of ``X-Forwarded-For``."""
 
     answer: bytes
     refused: Cause | None = None
     inflater: Inflater | None = None
     attach: Attach | None = None
+    forwarded: Sequence[str] = ()
 
 
 class Doorman:
@@ -90,7 +92,8 @@ class Doorman:
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return Handshake(_as_problem(response, request.headers).serialize(), Cause.BAD_REQUEST)
         inflater = next((found for found in protocol.extensions if isinstance(found, Inflater)), None)
-        return Handshake(response.serialize(), inflater=inflater, attach=attach)
+        forwarded = request.headers.get_all("X-Forwarded-For")
+        return Handshake(response.serialize(), inflater=inflater, attach=attach, forwarded=forwarded)
 
     def _check(self, request: Request) -> Attach | None:
         path = request.path.partition("?")[0]

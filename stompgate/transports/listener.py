@@ -17,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
+from stompgate.access.addresses import Networks, forwarded_for
 from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause, Refusal
 from stompgate.ports.part import SetupError
 from stompgate.timing.wheel import Entry
 
-from .handshake import Doorman, refused
+from .handshake import Doorman, Handshake, refused
 from .http_side import HttpSide
 from .outbox import Flusher
 from .refusing import in_stomp, turn_away
@@ -65,7 +66,8 @@ class Gateway(Protocol):
 class House:
     """What every doorkeeper needs: where connections go from here, and how many wait at the door or were ``refused`` at it.
 
-    ``is_closing``: who is inside stays, but no more WebSockets are opened.
+    ``is_closing``: who is inside stays, but no more WebSockets are opened. ``proxies``: whose word is taken for whose a
+    WebSocket is.
     """
 
     doorman: Doorman
@@ -74,6 +76,7 @@ class House:
     flusher: Flusher
     limits: ListenLimits
     websocket_limits: WebSocketLimits
+    proxies: Networks = ()
     waiting: int = 0
     lingering: int = 0
     refused: Counter[Cause] = field(default_factory=Counter)
@@ -152,10 +155,20 @@ class Doorkeeper(asyncio.Protocol):
             return
         transport.write(handshake.answer)
         attach = handshake.attach or house.gateway.attach
-        link = WebSocketLink(transport, house.flusher, house.websocket_limits, attach, handshake.inflater)
+        link = WebSocketLink(
+            transport, house.flusher, house.websocket_limits, attach, handshake.inflater, address=self._client_of(handshake)
+        )
         transport.set_protocol(link)
         if len(received) > head_bytes:
             link.data_received(received[head_bytes:])
+
+    def _client_of(self, handshake: Handshake) -> str:
+        """Whose the WebSocket is, where a proxy of ours says so."""
+        assert self._transport is not None
+        peer = self._transport.get_extra_info("peername")
+        if not (self._house.proxies and handshake.forwarded and peer):
+            return ""
+        return str(forwarded_for(handshake.forwarded, peer[0], self._house.proxies))
 
     def _is_late(self) -> None:
         self._refuse(Refusal(Cause.HEAD_LATE))

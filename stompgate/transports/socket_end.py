@@ -14,12 +14,13 @@ from .outbox import Flusher, Outbox
 
 
 class SocketEnd:
-    """Held by the link of a connection."""
+    """Held by the link of a connection. ``address``: how it is called, if not by the socket's other end."""
 
-    __slots__ = ("_abort", "_flusher", "_is_lost", "_transport")
+    __slots__ = ("_abort", "_address", "_flusher", "_is_lost", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, flusher: Flusher) -> None:
+    def __init__(self, transport: asyncio.Transport, flusher: Flusher, address: str = "") -> None:
         self._transport = transport
+        self._address = address
         self._flusher = flusher
         self._abort: Entry | None = None
         self._is_lost = False
@@ -73,5 +74,7 @@ class SocketEnd:
 
     def describe(self) -> str:
         """The remote address, for the log."""
+        if self._address:
+            return self._address
         address = self._transport.get_extra_info("peername")
         return f"{address[0]}:{address[1]}" if address else "unknown"

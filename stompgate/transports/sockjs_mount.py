@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from stompgate.access.addresses import Networks, forwarded_for
 from stompgate.access.origins import AllowedOrigins
 from stompgate.gateway.link import Framing, Link
 from stompgate.model.causes import Cause, Refusal
@@ -53,7 +54,8 @@ class SockJsOptions:
     ``client_url``: where the page for iframes finds the client library; ``has_websocket``: whether WebSockets are opened here;
     ``sets_cookie``: whether ``JSESSIONID`` is set, and asked for by ``info``; ``instead``: what goes in the place of a message
     that is no text, None for nothing; ``keeps_surrogates``: lone ones go in as they came, else as U+FFFD; ``like_spring``: what
-    Spring answers otherwise than the text of SockJS is answered as Spring does.
+    Spring answers otherwise than the text of SockJS is answered as Spring does; ``proxies``: whose word is taken for whose a
+    session is.
     """
 
     path: str
@@ -63,6 +65,7 @@ class SockJsOptions:
     instead: bytes | None = None
     keeps_surrogates: bool = True
     like_spring: bool = False
+    proxies: Networks = ()
     limits: SockJsLimits = field(default_factory=SockJsLimits)
 
 
@@ -235,7 +238,7 @@ class SockJsMount:
             if objection is not None:
                 await refuse(send, Refusal(objection), headers)
                 return
-            link = self._open(place, scope)
+            link = self._open(place, asked, scope)
         receiver = link.enter()
         if place.endpoint is Endpoint.HTMLFILE:
             headers += self._origins.frame_policy()
@@ -255,10 +258,12 @@ class SockJsMount:
             departure.listener = None
             receiver.vanished()  # if it is not done
 
-    def _open(self, place: Place, scope: Scope) -> SockJsLink:
+    def _open(self, place: Place, asked: Asked, scope: Scope) -> SockJsLink:
         host, port = scope["client"] or ("unknown", 0)
+        forwarded, proxies = asked.headers.get(b"x-forwarded-for"), self._options.proxies
+        address = str(forwarded_for([forwarded], host, proxies) or host) if forwarded and proxies else f"{host}:{port}"
         transport = f"sockjs-{place.endpoint.value.replace('_', '-')}"
-        link = self._sessions[place.session] = SockJsLink(self._host, place.session, transport, f"{host}:{port}")
+        link = self._sessions[place.session] = SockJsLink(self._host, place.session, transport, address)
         return link
 
     # What a session is told

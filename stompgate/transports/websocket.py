@@ -100,7 +100,8 @@ class MessageReceiver(Receiver, Protocol):
 
 
 class WebSocketLink(asyncio.Protocol):
-    """The gateway's ``Link`` for one WebSocket. ``attach`` makes the peer that takes what comes in."""
+    """The gateway's ``Link`` for one WebSocket. ``attach`` makes the peer that takes what comes in; ``address`` is whose it is,
+    if the socket's other end is not it."""
 
     transport: Final = "websocket"
     __slots__ = (
@@ -127,11 +128,13 @@ class WebSocketLink(asyncio.Protocol):
         limits: WebSocketLimits,
         attach: Callable[[Link], Receiver],
         inflater: Inflater | None = None,
+        *,
+        address: str = "",
     ) -> None:
         self._flusher = flusher
         self._limits = limits
         self._inflater = inflater
-        self._end = SocketEnd(transport, flusher)
+        self._end = SocketEnd(transport, flusher, address)
         self._is_paused = False  # by the peer
         self._is_text = False
         self._unread = _NOTHING  # while there is any, the transport is not read
