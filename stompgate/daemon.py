@@ -160,7 +160,7 @@ async def _start(server: Server, opened: Sequence[Port]) -> None:
     gc.collect()
     gc.freeze()
     addresses = [address for listener in server.listeners for address in listener.addresses]
-    _log.info("ready", server_id=server.gate.settings.server_id, version=__version__, addresses=addresses)
+    _log.info("ready", server=server.gate.settings.server_id, version=__version__, addresses=addresses)
     for listener, port in zip(server.listeners[1:], opened[1:], strict=True):
         click.echo(f"stompgate {__version__} takes STOMP over {'TLS' if port.tls else 'TCP'} at {port.address(listener)}")
     scheme = "https" if opened[0].tls else "http"

@@ -335,6 +335,20 @@ def _recipe(kind: Kind, settings: Settings, clock: Clock) -> Callable[[], Any]:
 
 def log_close(peer: Peer, cause: Cause) -> None:
     """One line for each connection that ended."""
-    user, session = peer.identity.user, peer.session.id if peer.session is not None else None
-    lasted_s = round(peer.gate.clock.monotonic() - peer.opened_s, 1)
-    _log.info("connection closed", cause=cause.code, lasted_s=lasted_s, user=user, session=session)
+    link = peer.link
+    _log.info(
+        "connection closed",
+        connection=peer.id,
+        cause=cause.code,
+        close_code=link.close_code or cause.close_code,
+        lasted_s=round(peer.gate.clock.monotonic() - peer.opened_s, 1),
+        user=peer.identity.user,
+        address=link.describe(),
+        transport=link.transport,
+        version=peer.version.value if peer.has_connected else None,
+        frames_in=peer.frames_in,
+        bytes_in=peer.bytes_in,
+        delivered=peer.delivered,
+        bytes_out=peer.bytes_out,
+        subscriptions=peer.subscriptions.left,
+    )

@@ -24,6 +24,6 @@ class Departures:
         """Delete all rooms of a user. Raises ``StoreUnavailable`` or ``OutcomeUnknown`` if not all are."""
         rooms = {room_user.room.uuid for room_user in await self._rooms.of_user(user)}
         for room in sorted(rooms):
-            await self._rooms.delete_for_good(room)
+            await self._rooms.delete_for_good(room, user)
         self.departed += 1
         _log.info("a user was deleted elsewhere", user=user, rooms=len(rooms))

@@ -185,12 +185,12 @@ class Inquiries:
         which = inquiry.id if only_this else None
         days = self._limits.refused_give_up_days if is_final else self._limits.give_up_days
         retry_s = min(self._limits.retry_least_s * 2 ** min(inquiry.failures, 30), self._limits.retry_most_s)
-        _log.warning("an inquiry could not be mailed", inquiry_id=inquiry.id, reason=reason, only_this=only_this)
+        _log.warning("an inquiry could not be mailed", inquiry=inquiry.id, reason=reason, only_this=only_this)
         await self._store.put_off_mail(retry_s, which)
         while ids := await self._store.give_up_mail(self._clock.utc_us() - round(days * _DAY_US), which):
             self.given_up += len(ids)
             for given_up in ids:
-                _log.error("an inquiry was given up", inquiry_id=given_up, reason=reason, failing_days=days)
+                _log.error("an inquiry was given up", inquiry=given_up, reason=reason, failing_days=days)
         return only_this
 
     async def _pause(self, delay_s: float, unless: asyncio.Event) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 
+import structlog
+
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.ports.clock import Clock
@@ -31,6 +33,8 @@ class IntakeLimits:
     retry_s: float = 0.5
     unknown_for_s: float = 10.0
 
+
+_log = structlog.get_logger(__name__)
 
 _UNANSWERED = Rejected(Cause.OUTCOME_UNKNOWN, "the write was cut off")
 
@@ -58,6 +62,7 @@ class Intake:
         self._waiting: deque[_Waiting] = deque()
         self.waiting_rows = 0
         self._writer: asyncio.Task[None] | None = None
+        self._failing_since_s: float | None = None
         self.accepted = 0
         self.repeated = 0
         self.rejected: Counter[Cause] = Counter()
@@ -142,18 +147,32 @@ class Intake:
                 outcomes = await self._store.append(drafts)
                 self.commit_s.observe(perf_counter() - began_s)
                 self.group_rows.observe(len(drafts))
+                self._note_success()
                 return outcomes if give_up_at is None else [_after_unknown(outcome) for outcome in outcomes]
             except StoreUnavailable as error:
+                self._note_failure(str(error))
                 if give_up_at is None:  # never attempted: this refusal is certain
                     return [Rejected(Cause.STORE_UNAVAILABLE, str(error))] * len(drafts)
                 reason = str(error)
             except OutcomeUnknown as error:
+                self._note_failure(str(error))
                 reason = str(error)
             now_s = self._clock.monotonic()
             give_up_at = now_s + self._limits.unknown_for_s if give_up_at is None else give_up_at
             if now_s >= give_up_at:
                 return [Rejected(Cause.OUTCOME_UNKNOWN, reason)] * len(drafts)
             await asyncio.sleep(self._limits.retry_s)
+
+    def _note_failure(self, reason: str) -> None:
+        if self._failing_since_s is None:
+            self._failing_since_s = self._clock.monotonic()
+            _log.warning("messages cannot be stored", reason=reason)
+
+    def _note_success(self) -> None:
+        if self._failing_since_s is not None:
+            failed_s = round(self._clock.monotonic() - self._failing_since_s, 1)
+            self._failing_since_s = None
+            _log.info("messages are stored again", failed_s=failed_s)
 
 
 def _after_unknown(outcome: Outcome) -> Outcome:

@@ -55,7 +55,7 @@ class LeaseKeeper:
         while (lease := await self._ask()) is None or lease.owner != self._owner:
             if first is None and lease is not None:
                 first = lease
-                _log.info("waiting for the lease", server_id=self._server_id, held_by=lease.owner)
+                _log.info("waiting for the lease", server=self._server_id, held_by=lease.owner)
             waited_s = self._clock.monotonic() - began_s
             is_renewed = lease is not None and lease != first
             # One that nobody renews is waited for longer: the clock of the database may have been set back meanwhile.
@@ -76,7 +76,7 @@ class LeaseKeeper:
         try:
             await self._store.release_lease(self._owner)
         except (StoreUnavailable, OutcomeUnknown) as error:
-            _log.info("the lease was not let go", server_id=self._server_id, reason=str(error))
+            _log.info("the lease was not let go", server=self._server_id, reason=str(error))
 
     async def _renew(self) -> None:
         wait_s = RENEW_EVERY_S if self.is_held else 0.0

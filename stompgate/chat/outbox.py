@@ -137,7 +137,8 @@ class Outbox:
             self.relayed_s.observe(perf_counter() - published_s)
         if answer is Answer.REFUSED:
             self.refused += 1
-            _log.error("the relay refused a record for good; other servers read it from the store", record=key)
+            room, message = (record.message.room, record.message.id) if isinstance(record, ChatRecord) else (record.room, None)
+            _log.error("the relay refused a record: other servers read it from the store", room=room, message=message)
         self._settled[key] = record
         self._plan_marking()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.ids import new_room_id
 from stompgate.model.records import RoomChanged
@@ -19,6 +21,8 @@ NAME_LIMIT_CHARS = 255
 """The longest user id or product name: what the column of the old tables held."""
 
 _READS_FOR_A_NEWER_ANSWER = 3
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +76,17 @@ class Rooms:
     async def delete(self, room: str, user: str) -> None:
         """Delete a room of the user's with its messages and members. Raises ``Refusal`` (NO_SUCH_ROOM)."""
         await self.room_user(room, user)
-        if not await self.delete_for_good(room):
+        if not await self.delete_for_good(room, user):
             raise Refusal(Cause.NO_SUCH_ROOM)
 
-    async def delete_for_good(self, room: str) -> bool:
-        """Delete a room, whoever asks. False: there is no living one."""
+    async def delete_for_good(self, room: str, user: str) -> bool:
+        """Delete a room, whoever asks; ``user`` is for the log. False: there is no living one."""
         change = await self._store.delete_room(room)
         if change is None:
             return False
         self.heard(change.room, change.members_version)
         self._announce(change)
+        _log.info("room deleted", room=room, user=user)
         return True
 
     # Members

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from stompgate.chat.recovery import Begun
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination
@@ -19,6 +21,8 @@ from stompgate.ports.store import StoreUnavailable
 if TYPE_CHECKING:
     from .gate import Gate
     from .subscriptions import Subscription
+
+_log = structlog.get_logger(__name__)
 
 
 class Following:
@@ -104,12 +108,24 @@ class Following:
             if isinstance(error, StoreUnavailable):
                 error = Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
             if isinstance(error, Refusal):
-                peer.refuse(error, receipt_id)
+                self._log_refused(error)
+                peer.refuse(Refusal(error.cause, error.explanation), receipt_id)
             else:
                 peer.fail(error, receipt_id)
         elif self._fell_behind and self._subscription.is_live:
             self._fell_behind = False
             self.catch_up()
+
+    def _log_refused(self, refusal: Refusal) -> None:
+        peer = self._subscription.peer
+        _log.info(
+            "subscription refused",
+            cause=refusal.cause.code,
+            detail=refusal.detail,
+            room=self._destination.room,
+            connection=peer.id,
+            user=peer.identity.user,
+        )
 
     async def _begin(self, since: str | None, done: Callable[[Begun], None]) -> None:
         await self._check()

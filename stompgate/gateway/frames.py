@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from stompgate.broker import users
 from stompgate.broker.acknowledgements import AckMode
 from stompgate.chat.recovery import Begun
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
-from stompgate.model.ids import new_session_id
 from stompgate.model.sessions import Identity, Session
 from stompgate.stomp import answers, heartbeats, states
 from stompgate.stomp.frames import Command, Frame
@@ -31,6 +32,8 @@ from .transactions import abort, begin, commit
 
 if TYPE_CHECKING:
     from .peer import Peer
+
+_log = structlog.get_logger(__name__)
 
 
 def handle(peer: Peer, frame: Frame) -> Waiting:
@@ -66,12 +69,12 @@ def _connected(peer: Peer, version: Version, identity: Identity, agreement: Agre
     gate, settings = peer.gate, peer.gate.settings
     if peer.is_gone or peer.state is State.CLOSING:
         return
-    session_id = new_session_id()
     peer.connected(version, identity, agreement)
+    gate.counters.connecteds += 1
     if identity.user is not None:
         now_us = gate.clock.utc_us()
         peer.session = Session(
-            session_id,
+            peer.id,
             identity.user,
             settings.server_id,
             settings.advertised_host,
@@ -81,7 +84,7 @@ def _connected(peer: Peer, version: Version, identity: Identity, agreement: Agre
         )
         gate.sessions.opened(peer.session)
         gate.counters.sessions_opened += 1
-    named = {"session": session_id, "server": settings.product} if settings.names_server else {}
+    named = {"session": peer.id, "server": settings.product} if settings.names_server else {}
     peer.send(answers.connected(version, settings.heart_beat, named))
 
 
@@ -152,6 +155,9 @@ def _follow(peer: Peer, frame: Frame, subscription: Subscription, destination: D
     receipt_id = frame.headers.get("receipt")
 
     def begun(how: Begun) -> None:
+        if how.recovered is False:
+            user = peer.identity.user
+            _log.info("not recovered", room=destination.room, position=how.position, connection=peer.id, user=user)
         recovered = {} if how.recovered is None else {"recovered": str(how.recovered).lower()}
         peer.receipt(receipt_id, {**recovered, "position": how.position})
 

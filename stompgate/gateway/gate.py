@@ -61,11 +61,12 @@ class GateSettings:
 @dataclass(slots=True)
 class GateCounters:
     """Plain counts since the start, read by whoever shows them: connections ``opened`` and ``gone`` by transport, ``frames`` by
-    command, sessions opened and gone."""
+    command, ``connecteds`` sent, sessions opened and gone."""
 
     opened: Counter[str] = field(default_factory=Counter)
     gone: Counter[str] = field(default_factory=Counter)
     frames: Counter[str] = field(default_factory=Counter)
+    connecteds: int = 0
     sessions_opened: int = 0
     sessions_gone: int = 0
 

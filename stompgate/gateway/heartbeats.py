@@ -65,7 +65,7 @@ class HeartBeats:
         now_s = gate.clock.monotonic()
         due_s = link.outbox.last_sent_s + self._send_after_s
         if due_s <= now_s:
-            link.outbox.offer(link.framing.wrap(HEARTBEAT, is_text=True))
+            link.outbox.offer_other(link.framing.wrap(HEARTBEAT, is_text=True))
             due_s = now_s + self._send_after_s
         self._sending = gate.wheel.schedule(due_s, self._send)
 

@@ -22,8 +22,19 @@ class Outbox(Protocol):
     def last_sent_s(self) -> float:
         """When something was last handed to the socket, monotonic seconds."""
 
+    @property
+    def messages(self) -> int:
+        """How many messages were offered."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much was handed to the socket."""
+
     def offer(self, data: bytes) -> None:
-        """Send wrapped bytes soon, in order, together with what else comes in this turn of the loop. Never raises."""
+        """Send a message, wrapped, soon, in order, together with what else comes in this turn of the loop. Never raises."""
+
+    def offer_other(self, data: bytes) -> None:
+        """The same for what is no message: answers, heart-beats, frames of the transport's own."""
 
     def drained(self) -> Awaitable[None] | None:
         """None if the peer keeps up, else an awaitable that ends when it does again, or never will."""
@@ -47,6 +58,10 @@ class Link(Protocol):
     @property
     def last_received_s(self) -> float:
         """When anything last came, monotonic seconds."""
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the peer closed its WebSocket, None if it did not close first."""
 
     def admit(self) -> None:
         """The peer has said who it is: it may send as much at a time as the settings allow."""

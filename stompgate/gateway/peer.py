@@ -14,6 +14,7 @@ import structlog
 
 from stompgate.broker.transactions import Transactions
 from stompgate.model.causes import Cause, Refusal
+from stompgate.model.ids import new_session_id
 from stompgate.model.sessions import ANONYMOUS, Identity, Session
 from stompgate.stomp import answers
 from stompgate.stomp.frames import Frame, FrameRefusal
@@ -38,7 +39,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Peer:
-    """One connection's state. The transport calls ``receive_bytes`` and ``lost``; everything else is the gateway's."""
+    """One connection's state. The transport calls ``receive_bytes`` and ``lost``; everything else is the gateway's.
+
+    ``id`` names the connection in the log, and is its session's id once it has one. Counted since it began: ``frames_in`` and
+    ``bytes_in`` of the STOMP stream.
+    """
 
     __slots__ = (
         "_deadline",
@@ -51,8 +56,12 @@ class Peer:
         "_parser",
         "_settled",
         "_transactions",
+        "bytes_in",
         "cause",
+        "frames_in",
         "gate",
+        "has_connected",
+        "id",
         "identity",
         "in_flight",
         "is_gone",
@@ -69,11 +78,15 @@ class Peer:
     def __init__(self, gate: Gate, link: Link) -> None:
         self.gate = gate
         self.link = link
+        self.id = new_session_id()
         self.state = State.AWAITING_CONNECT
         self.identity: Identity = ANONYMOUS
         self.session: Session | None = None
         self.subscriptions = Subscriptions(self)
         self.in_flight = 0
+        self.frames_in = 0
+        self.bytes_in = 0
+        self.has_connected = False
         self.wants_soft_errors = False
         self.is_gone = False
         self.is_reading_paused = False
@@ -101,6 +114,16 @@ class Peer:
         return self._parser.version
 
     @property
+    def delivered(self) -> int:
+        """How many MESSAGE frames it was given."""
+        return self.link.outbox.messages
+
+    @property
+    def bytes_out(self) -> int:
+        """How much was handed to the socket, framing included."""
+        return self.link.outbox.sent_bytes
+
+    @property
     def is_refused(self) -> bool:
         """Whether a frame was refused whose ERROR waits for the answers to others."""
         return self._failing is not None
@@ -116,6 +139,7 @@ class Peer:
 
     def receive_bytes(self, data: bytes) -> None:
         """Bytes of the STOMP stream came in."""
+        self.bytes_in += len(data)
         if self.state is State.CLOSING:
             return
         self._parser.receive_bytes(data)
@@ -152,6 +176,7 @@ class Peer:
         self._parser.version, self._parser.limits = version, self.gate.settings.frame_limits
         self.identity = identity
         self.state = State.CONNECTED
+        self.has_connected = True
         self.link.admit()
         self._stop_timers()
         if agreement.send_every_s or agreement.expect_every_s:
@@ -161,7 +186,7 @@ class Peer:
     def send(self, frame: Frame) -> None:
         """Send one frame to this peer alone."""
         if not self.is_gone:
-            self.link.outbox.offer(self.link.framing.wrap(serialize(frame, self.version), is_text=True))
+            self.link.outbox.offer_other(self.link.framing.wrap(serialize(frame, self.version), is_text=True))
 
     def receipt(self, receipt_id: str | None, headers: Mapping[str, str] | None = None) -> None:
         """Send the RECEIPT that a frame asked for, if it did."""
@@ -194,10 +219,11 @@ class Peer:
         if self.state is State.CLOSING:
             return
         if not isinstance(error, Refusal):
-            _log.error("a frame could not be handled", peer=self.link.describe(), exc_info=error)
+            _log.error("a frame could not be handled", connection=self.id, user=self.identity.user, exc_info=error)
             error = Refusal(Cause.INTERNAL)
         if error.detail:
-            _log.info("refused", cause=error.cause.code, detail=error.detail, user=self.identity.user)
+            user = self.identity.user
+            _log.info("refused", cause=error.cause.code, detail=error.detail, connection=self.id, user=user)
         headers = {"version": "1.0,1.1,1.2"} if error.cause is Cause.NO_COMMON_VERSION else None
         self.send(answers.error(error.cause, error.explanation, receipt_id, headers))
         self.close(error.cause)
@@ -294,6 +320,7 @@ class Peer:
                 if frame is None:
                     break
                 frames[frame.command] += 1
+                self.frames_in += 1
                 try:
                     waiting = handle(self, frame)
                 except Refusal as refusal:

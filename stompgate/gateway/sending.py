@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from stompgate.broker import users
 from stompgate.broker.acknowledgements import AckMode
 from stompgate.chat.wire import read_incoming
@@ -32,6 +34,8 @@ _HEADER_BYTES: Final = 128
 """About what a header that is kept takes beside its text."""
 
 Waiting = Awaitable[None] | None
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,9 @@ class ChatParcel:
 
     def go(self, peer: Peer, receipt_id: str | None) -> None:
         """Hand it to the store. The RECEIPT follows when it is there."""
+        draft = self.draft(peer)
         peer.in_flight += 1
-        peer.gate.intake.submit(self.draft(peer), lambda outcome: _stored(peer, receipt_id, outcome))
+        peer.gate.intake.submit(draft, lambda outcome: _answered(peer, receipt_id, objection(peer, draft, outcome)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +216,20 @@ def _client_message_id(headers: Mapping[str, str]) -> str | None:
     raise Refusal(Cause.BAD_HEADER, f"client-message-id takes 1 to {_CLIENT_ID_CHARS} visible ASCII characters.")
 
 
-def _stored(peer: Peer, receipt_id: str | None, outcome: Outcome) -> None:
-    _answered(peer, receipt_id, Refusal(outcome.cause, detail=outcome.detail) if isinstance(outcome, Rejected) else None)
+def objection(peer: Peer, draft: Draft, outcome: Outcome) -> Refusal | None:
+    """Why a message was not stored, which is logged; None if it was."""
+    if not isinstance(outcome, Rejected):
+        return None
+    _log.info(
+        "message not stored",
+        cause=outcome.cause.code,
+        detail=outcome.detail,
+        room=draft.room,
+        message=draft.id,
+        connection=peer.id,
+        user=draft.sender,
+    )
+    return Refusal(outcome.cause)
 
 
 def _answered(peer: Peer, receipt_id: str | None, refusal: Refusal | None) -> None:

@@ -96,14 +96,16 @@ class Subscription:
 
 
 class Subscriptions:
-    """The living subscriptions of one peer, by what UNSUBSCRIBE names them by. ``unacknowledged``: messages of all of them."""
+    """The living subscriptions of one peer, by what UNSUBSCRIBE names them by. ``unacknowledged``: messages of all of them;
+    ``left``: how many there still were when all were ended."""
 
-    __slots__ = ("_by_key", "_peer", "unacknowledged")
+    __slots__ = ("_by_key", "_peer", "left", "unacknowledged")
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._by_key: dict[str, Subscription] = {}
         self.unacknowledged = 0
+        self.left = 0
 
     def check_new(self, subscription: Subscription) -> None:
         """Raises ``Refusal`` (DUPLICATE_SUBSCRIPTION, TOO_MANY_SUBSCRIPTIONS) for one that cannot begin."""
@@ -129,6 +131,7 @@ class Subscriptions:
 
     def end_all(self) -> None:
         """End all of them."""
+        self.left += len(self._by_key)  # none begins after that, whenever it is called again
         for subscription in list(self._by_key.values()):
             self.end(subscription)
 

@@ -13,11 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stompgate.model.causes import Cause, Refusal
-from stompgate.ports.store import Outcome, Rejected
+from stompgate.ports.store import Outcome
 from stompgate.stomp.frames import Frame
 
 from .acknowledging import Settlement, check_together
-from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting
+from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting, objection
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -68,14 +68,15 @@ async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> N
 
 
 def _store(peer: Peer, chats: Sequence[ChatParcel], done: Callable[[Refusal | None], None]) -> None:
-    """Hand the messages for rooms to the store as one batch."""
+    """Hand the messages for rooms to the store as one batch, of which it takes all or none."""
+    name = peer.gate.new_id()
+    drafts = [chat.draft(peer, name) for chat in chats]
 
     def stored(outcomes: Sequence[Outcome]) -> None:
-        rejected = next((outcome for outcome in outcomes if isinstance(outcome, Rejected)), None)
-        done(None if rejected is None else Refusal(rejected.cause, detail=rejected.detail))
+        objections = (objection(peer, draft, outcome) for draft, outcome in zip(drafts, outcomes, strict=True))
+        done(next((refusal for refusal in objections if refusal is not None), None))
 
-    name = peer.gate.new_id()
-    peer.gate.intake.submit_together([chat.draft(peer, name) for chat in chats], stored)
+    peer.gate.intake.submit_together(drafts, stored)
 
 
 async def _answer(peer: Peer, ask: Callable[[Callable[[Refusal | None], None]], None]) -> None:

@@ -59,18 +59,18 @@ def install_problems(app: FastAPI) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     if error.detail:
-        _log.info("request refused", path=request.url.path, code=error.cause.code, detail=error.detail)
+        _log.info("request refused", path=request.url.path, cause=error.cause.code, detail=error.detail)
     return problem(error)
 
 
 async def _store_unavailable(request: Request, error: Exception) -> Response:
-    _log.warning("store unavailable", path=request.url.path, reason=str(error))
-    return problem(Refusal(Cause.STORE_UNAVAILABLE, "The store does not answer now; nothing was changed. Try again later."))
+    explanation = "The store does not answer now; nothing was changed. Try again later."
+    return await _refused(request, Refusal(Cause.STORE_UNAVAILABLE, explanation, detail=str(error)))
 
 
 async def _outcome_unknown(request: Request, error: Exception) -> Response:
-    _log.warning("outcome unknown", path=request.url.path, reason=str(error))
-    return problem(Refusal(Cause.OUTCOME_UNKNOWN, "It is not known whether this was done; the same request may be sent again."))
+    explanation = "It is not known whether this was done; the same request may be sent again."
+    return await _refused(request, Refusal(Cause.OUTCOME_UNKNOWN, explanation, detail=str(error)))
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -28,7 +28,7 @@ class LogMail:
         """The log always works."""
 
     async def send_inquiry(self, inquiry: Inquiry) -> None:
-        _log.info("inquiry", inquiry_id=inquiry.id, subject=subject_of(inquiry))
+        _log.info("inquiry", inquiry=inquiry.id, subject=subject_of(inquiry))
 
 
 def from_url(url: str, **_others: object) -> LogMail:

@@ -96,7 +96,7 @@ class Departures:
             try:
                 await self._departed(user)
             except (StoreUnavailable, OutcomeUnknown) as error:
-                _log.warning("a user could not be forgotten yet", reason=str(error) or type(error).__name__)
+                _log.warning("a user could not be forgotten yet", user=user, reason=str(error) or type(error).__name__)
                 await retrying.pause()
             else:
                 self.told += 1

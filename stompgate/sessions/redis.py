@@ -200,7 +200,7 @@ class RedisSessions:
         if swept and answers[-1] == 0:
             self._swept += 1
             self._dead.remove(swept)
-            _log.info("sessions of a dead server were taken away", server_id=swept)
+            _log.info("sessions of a dead server were taken away", server=swept)
         return bool(self._dead or (batch and self._account.due))
 
     async def _claim(self, scripts: Scripts) -> bool:

@@ -50,18 +50,24 @@ class Flusher:
 
 
 class Outbox:
-    """One connection's. ``too_slow`` is called once, when a limit is passed."""
+    """One connection's. ``too_slow`` is called once, when a limit is passed.
+
+    What is counted is counted at the flush: a step more per message would be felt (``docs/decisions.md``).
+    """
 
     __slots__ = (
         "_flusher",
         "_is_blocked",
         "_is_over",
+        "_others",
         "_pending",
         "_relief",
+        "_taken",
         "_too_late",
         "_too_slow",
         "_transport",
         "last_sent_s",
+        "sent_bytes",
     )
 
     def __init__(self, flusher: Flusher, transport: asyncio.WriteTransport, too_slow: Callable[[], None]) -> None:
@@ -73,20 +79,32 @@ class Outbox:
         self._is_over = False
         self._too_late: Entry | None = None
         self._relief: asyncio.Future[None] | None = None
+        self._taken = self._others = self.sent_bytes = 0
         self.last_sent_s = flusher.now_s()
 
+    @property
+    def messages(self) -> int:
+        """How many messages were offered."""
+        return self._taken + len(self._pending) - self._others
+
     def offer(self, data: bytes) -> None:
-        """Send ``data`` at the end of this turn of the loop, after what was offered before."""
+        """Send a message at the end of this turn of the loop, after what was offered before."""
         pending = self._pending
         if not pending:
             self._flusher.mark(self)
         pending.append(data)
+
+    def offer_other(self, data: bytes) -> None:
+        """The same for what is no message."""
+        self._others += 1
+        self.offer(data)
 
     def flush(self, now_s: float) -> None:
         """Hand everything to the transport now."""
         pending = self._pending
         if not pending:
             return
+        self._taken += len(pending)
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         pending.clear()
         transport = self._transport
@@ -94,6 +112,7 @@ class Outbox:
             return
         transport.write(data)
         self.last_sent_s = now_s
+        self.sent_bytes += len(data)
         if self._is_blocked and transport.get_write_buffer_size() > self._flusher.limits.limit_bytes:
             self._give_up()
 
@@ -129,6 +148,7 @@ class Outbox:
         """Nothing is sent any more, whatever is offered: the connection is gone, or its last bytes are written."""
         self._is_over = True
         self._too_slow = None
+        self._taken += len(self._pending)
         self._pending.clear()
         self.relieve()
 

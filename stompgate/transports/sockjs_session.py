@@ -67,6 +67,8 @@ def sockjs_close(cause: Cause) -> tuple[int, str]:
 class SockJsLink:
     """One session, and what waits in it: its own ``outbox``. ``transport``: how the client began it, for the counters."""
 
+    close_code: Final = None
+
     __slots__ = (
         "_address",
         "_cause",
@@ -86,6 +88,8 @@ class SockJsLink:
         "framing",
         "last_received_s",
         "last_sent_s",
+        "messages",
+        "sent_bytes",
         "transport",
     )
 
@@ -102,6 +106,7 @@ class SockJsLink:
         self._is_lost = False
         self._is_too_slow = False
         self._sends = 0
+        self.messages = self.sent_bytes = 0
         self.body_limit_bytes = host.limits.stranger_body_bytes
         self.transport = transport
         self.framing = host.framing
@@ -118,6 +123,11 @@ class SockJsLink:
 
     def offer(self, data: bytes) -> None:
         """Give a message, which is JSON, to the receiver soon, or to the next one."""
+        self.messages += 1
+        self.offer_other(data)
+
+    def offer_other(self, data: bytes) -> None:
+        """The same for what is no message of a subscription."""
         session, receiver = self._session, self._receiver
         session.offer(data)
         if receiver is not None and receiver.is_ready:
@@ -214,6 +224,7 @@ class SockJsLink:
         frame = session.next_frame()
         if frame is not None:
             self.last_sent_s = self._host.flusher.now_s()
+            self.sent_bytes += len(frame)
         return frame
 
     def ready(self) -> None:

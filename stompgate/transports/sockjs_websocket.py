@@ -83,6 +83,11 @@ class SockJsSocket:
         """When anything last came."""
         return self._wire.last_received_s
 
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the peer closed, None if it did not close first."""
+        return self._wire.close_code
+
     def admit(self) -> None:
         """Take larger messages from now on, and compress where that was agreed."""
         self._wire.admit()
@@ -197,7 +202,7 @@ class SockJsSocket:
         self._wire.close(cause)
 
     def _say(self, frame: bytes) -> None:
-        self.outbox.offer(self._wire.framing.wrap(frame, is_text=True))
+        self.outbox.offer_other(self._wire.framing.wrap(frame, is_text=True))
 
     def _beat(self) -> None:
         if self._is_closing:

@@ -50,6 +50,7 @@ class TcpLink(asyncio.Protocol):
 
     transport: Final = "tcp"
     framing = FRAMING
+    close_code: Final = None
 
     __slots__ = ("_close_s", "_end", "_flusher", "_has_begun", "_is_paused", "_peer", "last_received_s", "outbox")
 
@@ -133,7 +134,7 @@ class TcpLink(asyncio.Protocol):
 
     def _refuse_http(self) -> None:
         refusal = Refusal(Cause.WRONG_PORT, "This port takes STOMP over TCP; HTTP and WebSockets have a port of their own.")
-        self.outbox.offer(refused(refusal).serialize())
+        self.outbox.offer_other(refused(refusal).serialize())
         self._peer.close(Cause.WRONG_PORT)
 
     def _too_slow(self) -> None:

@@ -204,6 +204,12 @@ class WebSocketLink(asyncio.Protocol):
             self._inflater.admit()
             self.framing = self._inflater.framing
 
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the peer closed, None if it did not close first."""
+        closed = self._frames.close_rcvd
+        return closed.code if closed is not None and self._frames.close_rcvd_then_sent else None
+
     def pause_reading(self) -> None:
         """Take no more bytes for now."""
         self._is_paused = True
@@ -236,7 +242,7 @@ class WebSocketLink(asyncio.Protocol):
                         if event.fin:
                             ended(is_text=self._is_text)
             elif event.opcode is Opcode.PING:
-                self.outbox.offer(bytes((_PONG, len(event.data))) + event.data)
+                self.outbox.offer_other(bytes((_PONG, len(event.data))) + event.data)
         if frames.state is not State.OPEN and was_open:
             self._ended_by_peer()
         elif frames.writes:
@@ -286,7 +292,7 @@ class WebSocketLink(asyncio.Protocol):
         """Send what the library has to say, in its order with what was offered before."""
         for data in self._frames.data_to_send():
             if data:
-                self.outbox.offer(data)
+                self.outbox.offer_other(data)
             else:
                 # Who has answered the close frame sends no more; after a fault more may be on its way.
                 self._end.end_stream(self.outbox, lingers=self._frames.parser_exc is not None)

@@ -228,7 +228,7 @@ async def test_after_days_of_failures_it_is_given_up_named_and_counted(
     with capture_logs() as lines:
         await scene.pass_time(6 * LIMITS.retry_most_s, 300.0)
     given_up = [line for line in lines if line["event"] == "an inquiry was given up"]
-    assert [(line["inquiry_id"], line["reason"], line["log_level"]) for line in given_up] == [
+    assert [(line["inquiry"], line["reason"], line["log_level"]) for line in given_up] == [
         (1, str(refusal), "error"),
         (2, str(refusal), "error"),
     ]

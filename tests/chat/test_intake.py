@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from stompgate.chat.intake import Intake, IntakeLimits
 from stompgate.model.messages import ChatMessage, Draft
@@ -108,6 +109,24 @@ async def test_a_store_that_is_down_is_a_certain_refusal(desk: Desk) -> None:
     desk.submit("b")
     await settle()
     assert desk.answers[1:] == [("b", "stored 1")]
+
+
+async def test_an_outage_is_one_warning_and_a_line_when_it_is_over(desk: Desk) -> None:
+    desk.store.down = True
+    with capture_logs() as lines:
+        for content in "abc":
+            desk.submit(content)
+            await settle()
+        desk.clock.advance(30)
+        desk.store.down = False
+        for content in "de":
+            desk.submit(content)
+            await settle()
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("warning", "messages cannot be stored"),
+        ("info", "messages are stored again"),
+    ]
+    assert lines[1]["failed_s"] == 30
 
 
 async def until(true: Callable[[], bool]) -> None:

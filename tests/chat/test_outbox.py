@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from stompgate.chat.outbox import Outbox, OutboxLimits, Owed
 from stompgate.model.messages import ChatMessage, Draft
@@ -174,9 +175,12 @@ async def test_what_the_relay_refuses_for_good_is_marked_and_counted_and_blocks_
     office.outbox.start()
     await settle()
     await office.say(2)
-    office.relay.acknowledge(Answer.REFUSED)
+    with capture_logs() as lines:
+        office.relay.acknowledge(Answer.REFUSED)
     await office.advance(LIMITS.mark_every_s)
     assert office.outbox.refused == 2
+    assert [(line["log_level"], line["room"]) for line in lines] == [("error", ROOM)] * 2
+    assert len({line["message"] for line in lines}) == 2
     assert office.store.owed == []
     await office.advance(LIMITS.sweep_every_s)
     assert office.relay.seqs == [1, 2]

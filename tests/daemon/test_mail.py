@@ -110,7 +110,7 @@ def test_what_is_refused_for_good_is_given_up_and_the_others_are_mailed(launch: 
     wait_until(lambda: office.subjects() == subjects("lee"), "the other is mailed")
     wait_until(lambda: bool(daemon.events("an inquiry was given up")), "it is given up")
     (line,) = daemon.events("an inquiry was given up")
-    assert (line["inquiry_id"], line["reason"]) == (1, f"localhost:{office.port}: refused the mail: 554 5.7.1 spam")
+    assert (line["inquiry"], line["reason"]) == (1, f"localhost:{office.port}: refused the mail: 554 5.7.1 spam")
     assert ready(daemon)["status"] == "ready", "it concerns no other"
 
 

@@ -49,9 +49,12 @@ class RecordingLink:
 
     transport = "test"
     framing = FRAMING
+    close_code: int | None = None
+    sent_bytes = 0
 
     def __init__(self, clock: FakeClock) -> None:
         self.last_sent_s = self.last_received_s = clock.monotonic()
+        self.messages = 0
         self.offered: list[bytes] = []
         self.closes: list[Cause] = []
         self.reads = True
@@ -61,6 +64,10 @@ class RecordingLink:
         return self
 
     def offer(self, data: bytes) -> None:
+        self.messages += 1
+        self.offer_other(data)
+
+    def offer_other(self, data: bytes) -> None:
         self.offered.append(data)
 
     def drained(self) -> Awaitable[None] | None:

@@ -29,8 +29,8 @@ class TimedLink(RecordingLink):
         self.scene = scene
         self.sent_s: list[float] = [self.last_sent_s]
 
-    def offer(self, data: bytes) -> None:
-        super().offer(data)
+    def offer_other(self, data: bytes) -> None:
+        super().offer_other(data)
         self.last_sent_s = self.scene.clock.monotonic()
         self.sent_s.append(self.last_sent_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage
@@ -65,6 +66,18 @@ async def test_a_message_that_was_refused_does_not_hide_that_the_next_was_stored
     await settle()
     assert [(frame.command, frame.headers["receipt-id"]) for frame in link.frames()] == [("RECEIPT", "1"), ("ERROR", "0")]
     assert link.closes == [Cause.STORE_UNAVAILABLE]
+
+
+async def test_a_message_that_was_not_stored_is_told_with_its_ids_and_without_its_text() -> None:
+    scene = Scene()
+    peer, _ = scene.peer(Frame("SEND", {"destination": "/pub/room/r/message"}, b'{"content":"a word"}'))
+    draft, _ = scene.intake.waiting[0]
+    with capture_logs() as lines:
+        scene.intake.answer(Rejected(Cause.STORE_UNAVAILABLE, "the disk is full"))
+        await settle()
+    known = {"room": "r", "message": draft.id, "connection": peer.id, "user": "user"}
+    why = {"cause": "store-unavailable", "detail": "the disk is full"}
+    assert lines == [{"event": "message not stored", "log_level": "info", **known, **why}]
 
 
 async def test_a_peer_that_is_gone_leaves_no_timer_and_its_sends_take_effect() -> None:

@@ -14,7 +14,7 @@ INQUIRY = Inquiry(7, "김철수", "secret@example.org", "010-1234", "a private m
 async def test_the_log_names_the_inquiry_and_keeps_its_text_and_addresses_out() -> None:
     with capture_logs() as lines:
         await LogMail().send_inquiry(INQUIRY)
-    assert lines == [{"event": "inquiry", "log_level": "info", "inquiry_id": 7, "subject": "[문의]: 김철수"}]
+    assert lines == [{"event": "inquiry", "log_level": "info", "inquiry": 7, "subject": "[문의]: 김철수"}]
 
 
 def test_a_subject_is_one_line() -> None:

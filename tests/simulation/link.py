@@ -31,10 +31,15 @@ class SimulatedOutbox:
         self._server = server
         self._limit_bytes = limit_bytes
         self._relief: asyncio.Future[None] | None = None
+        self.messages = self.sent_bytes = 0
         self.pending: list[bytes] = []
         self.last_sent_s = server.clock.monotonic()
 
     def offer(self, data: bytes) -> None:
+        self.messages += 1
+        self.offer_other(data)
+
+    def offer_other(self, data: bytes) -> None:
         self.pending.append(data)
         self.last_sent_s = self._server.clock.monotonic()
 
@@ -65,6 +70,7 @@ class SimulatedLink:
         self.transport = "simulated"
         self.framing = PLAIN
         self.outbox = SimulatedOutbox(server, limit_bytes)
+        self.close_code: int | None = None
         self.closing: Cause | None = None
         self.is_gone = False
         self._server = server
