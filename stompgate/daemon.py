@@ -83,6 +83,7 @@ async def _live(server: Server, reloading: Reloading, opened: Sequence[Port], as
     loop = asyncio.get_running_loop()
     try:
         await _start(server, opened)
+        server.statistics.start(reloading.settings.log.statistics_every_s)
         told.ready(_status(server))
         loop.add_signal_handler(signal.SIGHUP, _reload, server, reloading, told)
         await asked.wait()

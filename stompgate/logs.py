@@ -14,6 +14,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from .bursts import BurstLimits, Bursts, ThreadTimers
 from .settings import Log
 
 # C0, DEL, C1, line and paragraph separators, and what turns the direction of writing.
@@ -36,7 +37,7 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
-    handler = logging.StreamHandler(target)
+    handler = _Stream(target, BurstLimits(settings.burst_lines, settings.burst_s))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -61,6 +62,27 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+class _Stream(logging.StreamHandler[TextIO]):
+    """Writes to a stream; what comes too often is summed up, and what was not told yet when it is closed is told then."""
+
+    def __init__(self, stream: TextIO, limits: BurstLimits) -> None:
+        super().__init__(stream)
+        self._bursts = Bursts(limits, ThreadTimers(), self._write)
+        self.addFilter(self._bursts)
+
+    def close(self) -> None:
+        """Called also at the end of the process, by ``logging`` itself."""
+        self._bursts.tell()
+        super().close()
+
+    def _write(self, record: logging.LogRecord) -> None:
+        self.acquire()
+        try:
+            self.emit(record)
+        finally:
+            self.release()
 
 
 def escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:

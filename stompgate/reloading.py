@@ -15,12 +15,12 @@ from stompgate.ports.part import SetupError
 from . import logs, portions
 from .config import KeyPath, SettingsError
 from .listening import Port, connection_limit, tls_context
-from .settings import Section, Settings
+from .settings import Log, Section, Settings
 from .wiring import Server
 
 LIVE: Final = frozenset(
     {
-        *(("log", key) for key in ("format", "level", "loop_lag_s")),
+        *(("log", key) for key in Log.model_fields),
         *(("listen", key) for key in ("allowed_origins", "max_connections", "head_timeout_s", "head_limit_bytes")),
         *(("http", key) for key in ("operators", "body_limit_bytes")),
         *(("drain", key) for key in ("window_s", "closes_per_s", "answers_s")),
@@ -71,6 +71,7 @@ class Reloading:
         server = self._server
         logs.configure(fresh.log)
         server.ticker.warn_s = fresh.log.loop_lag_s
+        server.statistics.start(fresh.log.statistics_every_s)
         server.origins.allow(fresh.listen.allowed_origins)
         server.house.limits = portions.listen_limits(fresh.listen, connection_limit(fresh.listen))
         server.http_settings.operators = portions.operators(fresh.http)

@@ -587,6 +587,17 @@ class Log(Section):
     loop_lag_s: float = Field(
         default=0.5, ge=0.1, le=600, description="Seconds that the event loop may be late before a warning is written."
     )
+    burst_lines: int = Field(
+        default=500,
+        ge=0,
+        description="Equal lines that are written within burst_s; those after them are counted in one line. 0 writes them all.",
+    )
+    burst_s: float = Field(default=10.0, gt=0, le=3600, description="Seconds after which equal lines are counted anew.")
+    statistics_every_s: float = Field(
+        default=1800.0,
+        ge=0,
+        description="Seconds between two lines of statistics, the first a minute after the start; 0 is none.",
+    )
 
 
 class Settings(Section):

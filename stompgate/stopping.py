@@ -53,6 +53,7 @@ async def stop(server: Server, settings: Settings) -> None:
     await _step("inquiries", chat.inquiries.close(), _STEP_S)
     await _step("outbox", chat.outbox.close(), _STEP_S)
     await _step("lease", chat.lease.close(), _STEP_S)
+    await _step("statistics", server.statistics.close(), _STEP_S)
     await _step("feeds", chat.feeds.close(), _STEP_S)
     server.ticker.stop()
 

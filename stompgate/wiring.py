@@ -59,6 +59,7 @@ from . import portions
 from .backends import Kind, resolve
 from .container import Container
 from .settings import Auth, Settings
+from .statistics import Statistics
 
 TICK_S = 0.05
 
@@ -98,6 +99,7 @@ class Server:
     origins: AllowedOrigins
     listeners: Sequence[Listener]
     health: ServerHealth
+    statistics: Statistics
 
 
 class ServerHealth:
@@ -174,6 +176,7 @@ def wire(
         origins=origins,
         listeners=_listeners(settings, house, loop),
         health=health,
+        statistics=Statistics(settings.server_id, clock, sources, health),
     )
 
 

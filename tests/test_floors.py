@@ -17,7 +17,7 @@ PACKAGE = Path(stompgate.__file__).parent
 TOGETHER = frozenset(
     {
         *("settings", "config", "backends", "container", "portions", "wiring"),
-        *("daemon", "listening", "stopping", "reloading", "notify", "new_life", "logs", "system_clock"),
+        *("daemon", "listening", "stopping", "reloading", "notify", "new_life", "logs", "bursts", "statistics", "system_clock"),
     }
 )
 FLOORS: tuple[frozenset[str], ...] = (

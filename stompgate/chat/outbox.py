@@ -138,7 +138,7 @@ class Outbox:
         if answer is Answer.REFUSED:
             self.refused += 1
             room, message = (record.message.room, record.message.id) if isinstance(record, ChatRecord) else (record.room, None)
-            _log.error("the relay refused a record: other servers read it from the store", room=room, message=message)
+            _log.error("the relay refused a record for good; other servers read it from the store", room=room, message=message)
         self._settled[key] = record
         self._plan_marking()
 

@@ -20,9 +20,10 @@ from stompgate.timing.histogram import Histogram
 
 
 class Loop(Protocol):
-    """Who knows how late the event loop is. ``lag_s``: at the last look."""
+    """Who knows how late the event loop is. ``lag_s``: at the last look; ``worst_lag_s``: since that was last set to 0."""
 
     lag_s: float
+    worst_lag_s: float
     lags_s: Histogram
     stalls: int
     longest_stall_s: float
@@ -151,6 +152,7 @@ TABLE: Final = (
         lambda s: {command: s.gate.counters.frames[command] for command in sorted(CLIENT_COMMANDS)},
         "command",
     ),
+    _counter("connects_accepted_total", "CONNECTED frames that were sent.", lambda s: s.gate.counters.connecteds),
     _counter("messages_delivered_total", "MESSAGE frames given to subscriptions.", lambda s: s.gate.delivery.deliveries),
     _gauge(
         "fan_out_waiting_messages",

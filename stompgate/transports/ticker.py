@@ -25,7 +25,7 @@ class Ticker:
     """Advances a wheel every ``tick_s`` seconds.
 
     ``lag_s`` is how late the last tick was; ``lags_s``, ``stalls`` and ``longest_stall_s`` are since the start. A tick that is
-    ``warn_s`` late is logged, once a second at most.
+    ``warn_s`` late is logged, once a second at most. ``worst_lag_s`` is whosoever's who reads it and sets it back.
     """
 
     def __init__(self, wheel: TimerWheel, clock: Clock, tick_s: float, *, warn_s: float = STALL_S) -> None:
@@ -37,7 +37,7 @@ class Ticker:
         self._timer: Timer | None = None
         self._due_s = 0.0
         self._has_rested = False
-        self.lag_s = 0.0
+        self.lag_s = self.worst_lag_s = 0.0
         self.lags_s = Histogram(LATE_S)
         self.stalls = 0
         self.longest_stall_s = 0.0
@@ -57,6 +57,7 @@ class Ticker:
         now_s = self._clock.monotonic()
         late_s = self.lag_s = max(0.0, now_s - self._due_s)
         self.lags_s.observe(late_s)
+        self.worst_lag_s = max(self.worst_lag_s, late_s)
         self.start()
         if late_s >= self.warn_s and now_s - self._warned_s >= _WARN_EVERY_S:
             self._warned_s = now_s

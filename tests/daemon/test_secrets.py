@@ -14,11 +14,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from stompgate.auth.users_file import hash_password
+from stompgate.bursts import EVENT
 from stompgate.stomp.frames import Frame
 from tests.daemon_process import Daemon, Launch, Sections, as_toml, wait_until
 from tests.mail.post_office import PostOffice, post_office
@@ -34,6 +36,7 @@ PLACES = (
 )
 SECRETS = {place: f"Zk{n:02}q/{place.replace(' ', '?')}%@:#" for n, place in enumerate(PLACES)}
 MARK_CHARS = 5
+WRITTEN = {"connection closed", EVENT, "statistics", "subscription refused", "not recovered", "an inquiry could not be mailed"}
 
 
 def shown(text: str, secrets: Mapping[str, str] = SECRETS) -> dict[str, str]:
@@ -93,7 +96,7 @@ def sections(tmp_path: Path, office: PostOffice) -> Sections:
             "delivery_timeout_s": 1.0,
             "flush_timeout_s": 0.5,
         },
-        "log": {"level": "debug", "format": "json"},
+        "log": {"level": "debug", "format": "json", "statistics_every_s": 0.5, "burst_lines": 1, "burst_s": 600},
     }
 
 
@@ -125,6 +128,10 @@ async def talk(daemon: Daemon) -> list[str]:
         async with connected(daemon.ws_url, None, login="buyer", passcode=passcode) as client:
             await client.send_frames(frame)
             answers.append(str(await client.expect("ERROR")))
+    async with connected(daemon.ws_url, None, login="buyer", passcode=passcode) as client:
+        answers.append(str(await client.subscribe(f"/sub/chat/room/{room}", since=SECRETS["header of a frame"])))
+        await client.send_frames(Frame("SUBSCRIBE", {"destination": f"/sub/chat/room/{uuid4()}", "id": "none"}))
+        answers.append(str(await client.expect("ERROR")))
     return answers
 
 
@@ -164,6 +171,7 @@ async def test_a_life_with_failures_shows_no_secret(launch: Launch, services: Se
     assert ended.code == 0, ended.errors
     everything = "\n".join([*answers, ended.output, ended.errors])
     assert "refused the login" in everything
+    assert {event["event"] for event in daemon.log()} >= WRITTEN, "what is searched has every kind of line"
     assert shown(everything, SECRETS | {"the store's own": password}) == {}
 
 

@@ -46,6 +46,8 @@ ELSEWHERE = {
     "make lock": "it asks the package index for what is new",
     ".venv/bin/python -m pytest": "it is what runs this",
     "git clone": "a clone is what this runs in",
+    "jq ": "it asks a log of days",
+    "journalctl ": "the test's machine has no journal of its own",
     "apt-get install": "the test's machine is no Debian of its own",
 }
 """Commands that are not run from the page: the test that runs them otherwise, or why none can."""
