@@ -229,7 +229,12 @@ class Connections(Section):
         default=64, ge=1, le=100000, description="Frames handled before other connections have their turn."
     )
     subscriptions: int = Field(default=128, ge=1, le=1000000, description="Subscriptions at the same time.")
-    unacknowledged: int = Field(default=1000, ge=1, le=1000000, description="Messages that may wait for ACK or NACK.")
+    unacknowledged: int = Field(
+        default=1000,
+        ge=1,
+        le=1000000,
+        description="Messages that may wait for ACK or NACK; then rooms and queues wait, and a topic ends the connection.",
+    )
     transactions: int = Field(default=16, ge=1, le=100000, description="Open transactions at the same time.")
     transaction_limit_frames: int = Field(default=256, ge=1, le=100000, description="Frames kept in one transaction.")
     transaction_limit_bytes: int = Field(

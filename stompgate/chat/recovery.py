@@ -34,8 +34,12 @@ class Follower(Protocol):
     def give(self, message: ChatMessage) -> None:
         """Send a message to the client, and take its number as ``last_seq``."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client must acknowledge before it is given more. ``drained`` waits for that too."""
+
     def drained(self) -> Awaitable[None] | None:
-        """None if the connection takes more now, else an awaitable that ends when it does."""
+        """None if the client takes more now, else an awaitable that ends when it may."""
 
     def may_receive(self, members_version: int) -> Awaitable[None] | None:
         """None if this follower was checked against members of that version or later, else a new check to wait for.
@@ -139,6 +143,8 @@ class Recovery:
         page = await self._store.history(feed.room, after=follower.last_seq, limit=limit) if recent is None else recent
         await self._check(feed, follower, page)
         for message in page:
+            if follower.is_full:
+                return  # it may take long: what is left is read again then, and its right to it checked
             if progress.burst_bytes >= self._limits.burst_bytes:
                 progress.burst_bytes = 0
                 await asyncio.sleep(0)  # only what has been flushed shows whether the client keeps up
@@ -154,7 +160,7 @@ class Recovery:
             progress.is_whole = False
 
     async def _check(self, feed: Feed, follower: Follower, page: Sequence[ChatMessage]) -> None:
-        newest = max((message.members_version for message in page), default=0)
+        newest = max([feed.members_version, *(message.members_version for message in page)])
         if newest > feed.members_version:
             self._feeds.members_heard(feed.room, newest)
         check = follower.may_receive(newest)

@@ -243,7 +243,16 @@ class Delivery:
             waiter.set_result(None)
 
     def _offer(self, outgoing: Outgoing, encoding: Hashable, receivers: Sequence[Subscription]) -> None:
-        self._write(outgoing, encoding, receivers if outgoing.seq is None else _in_turn(outgoing.seq, receivers))
+        if outgoing.seq is None:
+            self._write(outgoing, encoding, receivers)
+        elif isinstance(encoding, Encoding):
+            self._write(outgoing, encoding, _in_turn(outgoing.seq, receivers))
+        else:
+            for receiver in receivers:  # one by one: they may owe their ACKs together
+                if receiver.is_full:
+                    receiver.catch_up()
+                else:
+                    self._write(outgoing, encoding, _in_turn(outgoing.seq, (receiver,)))
 
     def _write(self, outgoing: Outgoing, encoding: Hashable, receivers: Sequence[Subscription]) -> None:
         self.deliveries += len(receivers)

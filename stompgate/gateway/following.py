@@ -73,9 +73,15 @@ class Following:
         """Send one message to this peer alone."""
         self._gate.delivery.give(message, self._subscription)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the peer must acknowledge first."""
+        return self._subscription.is_full
+
     def drained(self) -> Awaitable[None] | None:
-        """Wait for the peer where it does not keep up."""
-        return self._subscription.outbox.drained()
+        """Wait for the peer where it does not keep up, or does not acknowledge."""
+        subscription = self._subscription
+        return subscription.peer.subscriptions.relief() if subscription.is_full else subscription.outbox.drained()
 
     def may_receive(self, members_version: int) -> Awaitable[None] | None:
         """Check again where the members have changed since the last check."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from stompgate.broker.acknowledgements import AckMode, Unacknowledged
@@ -72,6 +73,11 @@ class Subscription:
         """What UNSUBSCRIBE names it by: its id, or in 1.0 without one its destination."""
         return self.name if self.id is None else self.id
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it acknowledges by hand, and its connection owes as many ACKs as it may."""
+        return self.unacknowledged is not None and self.peer.subscriptions.is_full
+
     def encode(self, template: MessageTemplate, message_id: str, *, is_text: bool) -> bytes:
         """The bytes of a message for this subscription alone, which owes an ACK for it from now on if it gives one by hand."""
         ack = None
@@ -99,11 +105,12 @@ class Subscriptions:
     """The living subscriptions of one peer, by what UNSUBSCRIBE names them by. ``unacknowledged``: messages of all of them;
     ``left``: how many there still were when all were ended."""
 
-    __slots__ = ("_by_key", "_peer", "left", "unacknowledged")
+    __slots__ = ("_by_key", "_peer", "_relief", "left", "unacknowledged")
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._by_key: dict[str, Subscription] = {}
+        self._relief: asyncio.Future[None] | None = None
         self.unacknowledged = 0
         self.left = 0
 
@@ -144,13 +151,27 @@ class Subscriptions:
         return [subscription for subscription in self._by_key.values() if subscription.name == name]
 
     def acknowledged(self, number: int) -> None:
-        """So many messages wait for an ACK no more. Consumers are told if that makes room for others."""
-        was_full = self.unacknowledged >= self._peer.gate.settings.unacknowledged
+        """So many messages wait for an ACK no more. Who waits for room is told if that makes any."""
+        was_full = self.is_full
         self.unacknowledged -= number
+        if self._relief is not None and self.unacknowledged <= self._peer.gate.settings.unacknowledged // 2:
+            self._relief.set_result(None)
+            self._relief = None
         if was_full and number:
             for subscription in self._by_key.values():
                 if subscription.consuming is not None:
                     subscription.consuming.credit_rose()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many messages wait for an ACK as may."""
+        return self.unacknowledged >= self._peer.gate.settings.unacknowledged
+
+    def relief(self) -> Awaitable[None]:
+        """Wait until half of them at most do: for each single ACK a page would be read from the store."""
+        if self._relief is None:
+            self._relief = self._peer.gate.loop.create_future()
+        return asyncio.shield(self._relief)
 
     def owe_ack(self) -> None:
         """One more message waits for an ACK."""

@@ -87,6 +87,7 @@ class Reader:
         self.got: list[ChatMessage] = []
         self.removed_in: int | None = None  # the version of the members from which on nothing may come
         self.blocked: asyncio.Future[None] | None = None
+        self.full_at: int | None = None  # given so many it must acknowledge
         self.pages_while_blocked = 0
         self.is_live = True
         self.catch_ups = 0
@@ -124,6 +125,10 @@ class Reader:
 
     # The follower
 
+    @property
+    def is_full(self) -> bool:
+        return self.full_at is not None and len(self.got) >= self.full_at
+
     def begin_after(self, seq: int) -> None:
         assert not self.is_joined
         self.last_seq = seq
@@ -138,6 +143,8 @@ class Reader:
             self.pages_while_blocked += 1
 
     def drained(self) -> Awaitable[None] | None:
+        if self.is_full and self.blocked is None:
+            self.blocked = asyncio.get_running_loop().create_future()
         return None if self.blocked is None else asyncio.shield(self.blocked)
 
     def may_receive(self, members_version: int) -> Awaitable[None] | None:

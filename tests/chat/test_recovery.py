@@ -378,6 +378,22 @@ async def test_one_removed_while_catching_up_is_given_only_what_is_older(house: 
     assert max(bob.seqs, default=0) <= 10
 
 
+async def test_one_removed_while_the_acks_of_a_page_are_waited_for_is_given_no_more_of_it(house: House) -> None:
+    messages = publish(house, 10)
+    bob = Reader(house, ROOM, "bob")
+    bob.full_at = 3
+    subscribes = asyncio.create_task(bob.subscribe(messages[0].position))
+    await settle()
+    assert bob.seqs == [2, 3, 4]
+    house.feeds.changed(house.store.remove(ROOM, "bob"))
+    await settle()
+    bob.full_at = None
+    await let_take(bob, then_block=False)
+    with pytest.raises(Refusal):
+        await subscribes
+    assert bob.seqs == [2, 3, 4]
+
+
 async def test_a_yes_from_memory_is_asked_again_by_the_page_that_is_newer(house: House) -> None:
     """A message of newer members has come for another's feed: what is remembered of the members is forgotten by that."""
     ann = Reader(house, ROOM)

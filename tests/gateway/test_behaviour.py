@@ -18,13 +18,14 @@ from stompgate.stomp.versions import Version
 from tests.daemon_process import Daemon, launcher, wait_until
 from tests.wire_client import WireClient, connected, make_room, opened
 
+MOST_OWED = 5
 TIGHT = {
     "connections": {
         "sends_in_flight": 2,
         "unread_limit_bytes": 2000,
         "frames_per_turn": 4,
         "fan_out_slice": 4,
-        "unacknowledged": 5,
+        "unacknowledged": MOST_OWED,
         "outbox_limit_bytes": 300_000,
         "outbox_time_limit_s": 1.0,
         "closing_grace_s": 0.3,
@@ -222,7 +223,7 @@ async def test_after_unsubscribe_there_is_nothing_to_settle(shared_daemon: Daemo
         await client.ask(Frame("ACK", {"id": message.headers["ack"]}))
 
 
-async def test_too_many_messages_without_ack_end_the_connection(tight_daemon: Daemon) -> None:
+async def test_too_many_messages_of_a_topic_without_ack_end_the_connection(tight_daemon: Daemon) -> None:
     destination = topic()
     async with connected(tight_daemon.ws_url) as client, connected(tight_daemon.ws_url) as sender:
         await client.subscribe(destination, ack="client")
@@ -232,6 +233,53 @@ async def test_too_many_messages_without_ack_end_the_connection(tight_daemon: Da
         await client.expect("MESSAGE")
         refused = await client.refused()
         assert (refused.code, refused.close_code) == ("too-many-unacked", 1008)
+
+
+async def acknowledging(client: WireClient, number: int) -> list[tuple[str, str]]:
+    """Subscription and content of so many messages. One is acknowledged whenever no more come; too many are never owed."""
+    came: list[tuple[str, str]] = []
+    owed: list[str] = []
+    while len(came) < number or owed:
+        await client.send_frames(Frame("UNSUBSCRIBE", {"id": "nothing", "receipt": "probe"}))
+        while (frame := await client.frame()).headers.get("receipt-id") != "probe":
+            if frame.command == "MESSAGE":
+                came.append((frame.headers["subscription"], json.loads(frame.body)["content"]))
+                owed.append(frame.headers["ack"])
+            else:
+                assert frame.headers["recovered"] == "true", frame
+                assert len(came) == number, "the RECEIPT of a return follows the last message"
+        assert len(owed) <= MOST_OWED
+        if owed:
+            await client.send_frames(Frame("ACK", {"id": owed.pop(0)}))
+    return came
+
+
+async def test_who_comes_back_to_a_room_and_acknowledges_is_given_at_that_pace(tight_daemon: Daemon) -> None:
+    room, contents = await make_room(tight_daemon.url), [str(number) for number in range(40)]
+    destination = f"/sub/chat/room/{room}"
+    async with connected(tight_daemon.ws_url, "seller") as speaker:
+        begun = await speaker.subscribe(destination)
+        for content in contents:
+            await speaker.ask(chat_frame(room, content))
+    async with connected(tight_daemon.ws_url, "buyer") as client:
+        back = {"destination": destination, "id": "1", "ack": "client-individual", "since": begun.headers["position"]}
+        await client.send_frames(Frame("SUBSCRIBE", {**back, "receipt": "back"}))
+        assert await acknowledging(client, len(contents)) == [("1", content) for content in contents]
+
+
+async def test_what_a_room_says_waits_for_whoever_acknowledges_slowly_and_for_no_other(tight_daemon: Daemon) -> None:
+    room, contents = await make_room(tight_daemon.url), [str(number) for number in range(40)]
+    destination = f"/sub/chat/room/{room}"
+    async with connected(tight_daemon.ws_url, "seller") as speaker, connected(tight_daemon.ws_url, "buyer") as client:
+        await speaker.subscribe(destination)
+        await client.subscribe(destination, "1", ack="client-individual")
+        await client.subscribe(destination, "2", ack="client-individual")  # the two owe together
+        for content in contents:
+            await speaker.ask(chat_frame(room, content))
+        assert [json.loads((await speaker.expect("MESSAGE")).body)["content"] for _ in contents] == contents
+        came = await acknowledging(client, 2 * len(contents))
+    assert [content for subscription, content in came if subscription == "1"] == contents
+    assert [content for subscription, content in came if subscription == "2"] == contents
 
 
 # Rooms
