@@ -13,7 +13,7 @@ from stompgate.model.ids import new_epoch
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
-from stompgate.model.rooms import Members, Room, RoomHead, RoomUser
+from stompgate.model.rooms import Members, Room, RoomHead, RoomSummary, RoomUser
 from stompgate.ports.clock import Clock
 from stompgate.ports.store import LEASE_S, MAIL_CLAIM_S, PUT_OFF_LIMIT_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
 from tests.fakes import FakeClock
@@ -53,6 +53,7 @@ class RoomRow:
     room: Room
     key: tuple[str, str, str]
     members: list[RoomUser]
+    created_at_us: int = 0
     version: int = 1
     deleted: bool = False
     unrelayed_by: str | None = None
@@ -67,6 +68,11 @@ class RoomRow:
     @property
     def last_seq(self) -> int:
         return len(self.rows)
+
+    @property
+    def summary(self) -> RoomSummary:
+        buyer, seller, _ = self.key
+        return RoomSummary(self.room, buyer, seller, self.last_seq, self.created_at_us)
 
     @property
     def messages(self) -> list[ChatMessage]:
@@ -153,7 +159,7 @@ class MemoryRows:
         """Make a room. ``users``: each member and whom they talk to."""
         room = Room(len(self.rooms) + 1, uuid, key[2])
         members = [self._new_member(room, user, other) for user, other in users]
-        found = self.rooms[uuid] = RoomRow(room, key, members)
+        found = self.rooms[uuid] = RoomRow(room, key, members, self.clock.utc_us())
         return found
 
     def add_member(self, room: str, user: str) -> None:
@@ -399,6 +405,14 @@ class MemoryStore:
 
     async def all_room_users(self) -> Sequence[RoomUser]:
         return await self._read("all_room_users", lambda: self._members_where(lambda _: True, None))
+
+    async def list_rooms(self, *, user: str | None = None, before: int | None = None, limit: int) -> Sequence[RoomSummary]:
+        def work() -> list[RoomSummary]:
+            rooms = [room for room in self._rows.rooms.values() if not room.deleted and (user is None or user in room.users)]
+            rooms = [room for room in rooms if before is None or room.room.id < before]
+            return [room.summary for room in sorted(rooms, key=lambda room: -room.room.id)[:limit]]
+
+        return await self._read("list_rooms", work)
 
     def _members_where(self, holds: Callable[[RoomUser], bool], user: str | None) -> list[RoomUser]:
         members = [member for room in self._rows.rooms.values() if not room.deleted for member in room.members]

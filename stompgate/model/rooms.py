@@ -25,6 +25,17 @@ class RoomUser:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomSummary:
+    """A living room as a whole. ``last_seq`` is the number of its newest message."""
+
+    room: Room
+    buyer: str
+    seller: str
+    last_seq: int
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """Who may read and write in a room, read in one statement with its version.
 

@@ -10,7 +10,7 @@ from stompgate.model.causes import Cause
 from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
-from stompgate.model.rooms import Members, RoomHead, RoomUser
+from stompgate.model.rooms import Members, RoomHead, RoomSummary, RoomUser
 
 from .part import Part
 
@@ -161,6 +161,9 @@ class Store(Part, Protocol):
 
     async def all_room_users(self) -> Sequence[RoomUser]:
         """Every row of every living room, in the order of their ids."""
+
+    async def list_rooms(self, *, user: str | None = None, before: int | None = None, limit: int) -> Sequence[RoomSummary]:
+        """Up to ``limit`` living rooms, the newest first: those of ``user`` if one is named, with an id below ``before``."""
 
     async def delete_room(self, room: str) -> RoomChanged | None:
         """Delete a room: nothing is stored in it any more once this returns. None if there is no living one.

@@ -19,7 +19,7 @@ from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.queues import Claim, QueueMessage
 from stompgate.model.records import ChatRecord, RoomChanged
-from stompgate.model.rooms import Members, RoomHead, RoomUser
+from stompgate.model.rooms import Members, RoomHead, RoomSummary, RoomUser
 from stompgate.ports.part import Figure, PartDown, SetupError
 from stompgate.ports.store import Lease, Outcome, OutcomeUnknown, StoreUnavailable
 
@@ -263,6 +263,9 @@ class MysqlStore:
 
     async def all_room_users(self) -> Sequence[RoomUser]:
         return await self._reads.call(rooms_sql.all_room_users)
+
+    async def list_rooms(self, *, user: str | None = None, before: int | None = None, limit: int) -> Sequence[RoomSummary]:
+        return await self._reads.call(lambda link: rooms_sql.list_rooms(link, user, before, limit))
 
     async def delete_room(self, room: str) -> RoomChanged | None:
         try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stompgate.model.rooms import Members, RoomHead, RoomUser
+from stompgate.model.rooms import Members, RoomHead, RoomSummary, RoomUser
 
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, Statement
 from .mysql_prune import clear_archive
 from .mysql_schema import NOW_US
-from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of
+from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of, summaries, summary_of
 
 _ROOM_USER = f"SELECT {ROOM_USER_COLUMNS} FROM sg_member m JOIN sg_room r ON r.id = m.room_id WHERE r.deleted = 0"
 
@@ -92,6 +92,11 @@ async def all_room_users(connection: MysqlConnection) -> list[RoomUser]:
 async def _room_users(connection: MysqlConnection, condition: str, *values: str) -> list[RoomUser]:
     (found,) = await connection.run((_ROOM_USER + condition, values))
     return list(map(room_user_of, found.rows))
+
+
+async def list_rooms(connection: MysqlConnection, user: str | None, before: int | None, limit: int) -> list[RoomSummary]:
+    (found,) = await connection.run(summaries("%s", user, before, limit))
+    return list(map(summary_of, found.rows))
 
 
 # Removal: one change of the room's row, and then its rows in slices

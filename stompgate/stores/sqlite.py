@@ -19,7 +19,7 @@ from stompgate.model.inquiries import Inquiry
 from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.queues import Claim, QueueMessage
 from stompgate.model.records import ChatRecord, RoomChanged
-from stompgate.model.rooms import Members, RoomHead, RoomUser
+from stompgate.model.rooms import Members, RoomHead, RoomSummary, RoomUser
 from stompgate.ports.part import PartDown
 from stompgate.ports.store import LEASE_S, Lease, Outcome, OutcomeUnknown, StoreUnavailable
 
@@ -249,6 +249,9 @@ class SqliteStore:
 
     async def all_room_users(self) -> Sequence[RoomUser]:
         return await self._read(rooms_sql.all_room_users)
+
+    async def list_rooms(self, *, user: str | None = None, before: int | None = None, limit: int) -> Sequence[RoomSummary]:
+        return await self._read(lambda connection: rooms_sql.list_rooms(connection, user, before, limit))
 
     async def delete_room(self, room: str) -> RoomChanged | None:
         try:

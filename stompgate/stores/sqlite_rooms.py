@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from stompgate.model.rooms import Members, RoomHead, RoomUser
+from stompgate.model.rooms import Members, RoomHead, RoomSummary, RoomUser
 
 from .sqlite_file import utc_us
 from .sqlite_prune import clear_archive
 from .sqlite_values import padded, place_holders, slices
-from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of
+from .stored_rows import ROOM_USER_COLUMNS, key_of, room_user_of, summaries, summary_of
 
 _ROOM_USER = f"SELECT {ROOM_USER_COLUMNS} FROM sg_member m JOIN sg_room r ON r.id = m.room_id WHERE r.deleted = 0"
 
@@ -78,6 +78,10 @@ def rooms_of(connection: sqlite3.Connection, user: str) -> list[RoomUser]:
 
 def all_room_users(connection: sqlite3.Connection) -> list[RoomUser]:
     return [room_user_of(row) for row in connection.execute(_ROOM_USER + " ORDER BY m.id").fetchall()]
+
+
+def list_rooms(connection: sqlite3.Connection, user: str | None, before: int | None, limit: int) -> list[RoomSummary]:
+    return list(map(summary_of, connection.execute(*summaries("?", user, before, limit)).fetchall()))
 
 
 # Removal: one change of the room's row, and then its rows in slices

@@ -97,6 +97,21 @@ async def test_rows_are_listed_in_the_order_of_their_ids(store: Store) -> None:
     assert list(await store.rooms_of("stranger")) == []
 
 
+async def test_rooms_are_listed_page_by_page_the_newest_first(store: Store) -> None:
+    names = [f"room-{n}" for n in range(5)]
+    for n, name in enumerate(names):
+        await store.create_room(name, buyer=(BUYER, "other")[n % 2], seller=SELLER, product_name=f"책상 {n}")
+    await say(store, "room-4", "1", "2")
+    await store.delete_room("room-2")
+    first = await store.list_rooms(limit=2)
+    second = await store.list_rooms(before=first[-1].room.id, limit=2)
+    last = await store.list_rooms(before=second[-1].room.id, limit=2)
+    assert [summary.room.uuid for summary in (*first, *second, *last)] == ["room-4", "room-3", "room-1", "room-0"]
+    assert (first[0].room.product_name, first[0].buyer, first[0].seller, first[0].last_seq) == ("책상 4", BUYER, SELLER, 2)
+    assert [summary.room.uuid for summary in await store.list_rooms(user="other", limit=9)] == ["room-3", "room-1"]
+    assert list(await store.list_rooms(user="other ", limit=9)) == []
+
+
 async def test_nothing_of_a_deleted_room_is_left_to_see(store: Store) -> None:
     room, other = await make_room(store, "room"), await make_room(store, "other")
     await say(store, room, "1", "2")

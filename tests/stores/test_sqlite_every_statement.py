@@ -306,6 +306,7 @@ READS: dict[str, Callable[[SqliteStore], Awaitable[Any]]] = {
     "room_user": lambda store: store.room_user("room-a", BUYER),
     "rooms_of": lambda store: store.rooms_of(BUYER),
     "all_room_users": lambda store: store.all_room_users(),
+    "list_rooms": lambda store: store.list_rooms(user=BUYER, before=9, limit=10),
     "unmailed": lambda store: store.unmailed(10),
 }
 
