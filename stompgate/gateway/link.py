@@ -30,6 +30,10 @@ class Outbox(Protocol):
     def sent_bytes(self) -> int:
         """How much was handed to the socket."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What was offered and the system has not taken yet."""
+
     def offer(self, data: bytes) -> None:
         """Send a message, wrapped, soon, in order, together with what else comes in this turn of the loop. Never raises."""
 

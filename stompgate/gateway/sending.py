@@ -26,6 +26,7 @@ from stompgate.stomp.frames import Frame, user_headers
 from .subscriptions import Subscription
 
 if TYPE_CHECKING:
+    from .gate import Gate
     from .peer import Peer
 
 _CLIENT_ID_CHARS: Final = 64
@@ -52,16 +53,15 @@ class ChatParcel:
         """At most, in UTF-8."""
         return len(self.content) * 4
 
-    def admission(self, peer: Peer) -> Waiting:
+    def admission(self, gate: Gate) -> Waiting:
         """What to wait for before it may go. Raises ``Refusal``."""
-        gate = peer.gate
         return gate.authoriser.may_send(Identity(self.sender), self.destination) or gate.delivery.congestion_at(
             self.destination.name
         )
 
-    def draft(self, peer: Peer, transaction: str = "") -> Draft:
+    def draft(self, gate: Gate, transaction: str = "") -> Draft:
         """The message as the store takes it, with an id and a time of now."""
-        gate, room = peer.gate, self.destination.room
+        room = self.destination.room
         version = gate.rooms.version_with(room, self.sender)
         now_us = gate.clock.utc_us()
         message_id = gate.ids.new(now_us)
@@ -69,7 +69,7 @@ class ChatParcel:
 
     def go(self, peer: Peer, receipt_id: str | None) -> None:
         """Hand it to the store. The RECEIPT follows when it is there."""
-        draft = self.draft(peer)
+        draft = self.draft(peer.gate)
         peer.in_flight += 1
         peer.gate.intake.submit(draft, lambda outcome: _answered(peer, receipt_id, objection(peer, draft, outcome)))
 
@@ -79,6 +79,7 @@ class BroadcastParcel:
     """A message for a destination that is not stored: for all who subscribed, for a user, or for the sender alone."""
 
     destination: Destination
+    sender: Identity
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
@@ -87,21 +88,23 @@ class BroadcastParcel:
         """Of headers and body."""
         return _size_bytes(self.headers, self.body)
 
-    def admission(self, peer: Peer) -> Waiting:
+    def admission(self, gate: Gate) -> Waiting:
         """What to wait for before it may go. Raises ``Refusal``."""
-        gate = peer.gate
-        return gate.authoriser.may_send(peer.identity, self.destination) or gate.delivery.congestion_at(self.destination.name)
+        return gate.authoriser.may_send(self.sender, self.destination) or gate.delivery.congestion_at(self.destination.name)
 
     def go(self, peer: Peer, receipt_id: str | None) -> None:
         """Deliver it here and hand it to the relay. The RECEIPT means that it was accepted."""
-        gate, name = peer.gate, self.destination.name
-        message_id = gate.new_id()
         if self.destination.kind is Kind.OWN:
-            for subscription in peer.subscriptions.named(name):
-                gate.delivery.tell(subscription, message_id, self.headers, self.body)
+            message_id = peer.gate.new_id()
+            for subscription in peer.subscriptions.named(self.destination.name):
+                peer.gate.delivery.tell(subscription, message_id, self.headers, self.body)
         else:
-            gate.delivery.broadcast(name, message_id, self.headers, self.body)
+            self.broadcast(peer.gate)
         peer.receipt(receipt_id)
+
+    def broadcast(self, gate: Gate) -> None:
+        """Deliver it here and hand it to the relay; one's own destinations are not meant."""
+        gate.delivery.broadcast(self.destination.name, gate.new_id(), self.headers, self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class QueueParcel:
     """A message for a queue."""
 
     destination: Destination
+    sender: Identity
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
@@ -117,19 +121,19 @@ class QueueParcel:
         """Of headers and body."""
         return _size_bytes(self.headers, self.body)
 
-    def admission(self, peer: Peer) -> Waiting:
+    def admission(self, gate: Gate) -> Waiting:
         """What to wait for before it may go. Raises ``Refusal``."""
-        return peer.gate.authoriser.may_send(peer.identity, self.destination)
+        return gate.authoriser.may_send(self.sender, self.destination)
 
-    def message(self, peer: Peer) -> QueueMessage:
+    def message(self, gate: Gate) -> QueueMessage:
         """The message as it waits, with an id and a time of now."""
-        now_us = peer.gate.clock.utc_us()
-        return QueueMessage(peer.gate.ids.new(now_us), self.destination.name, self.headers, self.body, now_us)
+        now_us = gate.clock.utc_us()
+        return QueueMessage(gate.ids.new(now_us), self.destination.name, self.headers, self.body, now_us)
 
     def go(self, peer: Peer, receipt_id: str | None) -> None:
         """Put it into its queue. The RECEIPT follows when it is there."""
         peer.in_flight += 1
-        peer.gate.queues.send((self.message(peer),), lambda refusal: _answered(peer, receipt_id, refusal))
+        peer.gate.queues.send((self.message(peer.gate),), lambda refusal: _answered(peer, receipt_id, refusal))
 
 
 Parcel = ChatParcel | BroadcastParcel | QueueParcel
@@ -145,7 +149,7 @@ def send(peer: Peer, frame: Frame) -> Waiting:
         peer.receipt(receipt_id)
         return None
     parcel = read_parcel(peer, frame)
-    waiting = parcel.admission(peer)
+    waiting = parcel.admission(peer.gate)
     if waiting is None:
         parcel.go(peer, receipt_id)
         return None
@@ -156,21 +160,21 @@ def read_parcel(peer: Peer, frame: Frame) -> Parcel:
     """Read what a SEND carries. Raises ``Refusal`` for what could never be sent."""
     destination = peer.gate.destination(frame.headers["destination"])
     if destination.kind is Kind.INTAKE:
-        return _read_chat(peer, frame, destination)
+        return read_chat(peer.gate, peer.identity, frame, destination)
     headers = _with_reply_destination(peer, user_headers(frame.headers))
-    if destination.kind is Kind.QUEUE:
-        return QueueParcel(destination, headers, frame.body)
-    return BroadcastParcel(destination, headers, frame.body)
+    kind = QueueParcel if destination.kind is Kind.QUEUE else BroadcastParcel
+    return kind(destination, peer.identity, headers, frame.body)
 
 
-def _read_chat(peer: Peer, frame: Frame, destination: Destination) -> ChatParcel:
-    limit = peer.gate.settings.content_chars
+def read_chat(gate: Gate, identity: Identity, frame: Frame, destination: Destination) -> ChatParcel:
+    """Read a SEND to a room. Raises ``Refusal`` for what could never be sent."""
+    limit = gate.settings.content_chars
     incoming = read_incoming(frame.body)
     if len(incoming.content) > limit:
         raise Refusal(Cause.BODY_TOO_LONG, f'"content" may have {limit} characters at most.')
     if incoming.room is not None and incoming.room != destination.room:
         raise Refusal(Cause.BAD_BODY, '"roomUUID" must be the room of the destination.')
-    user = peer.identity.user
+    user = identity.user
     if user is not None and incoming.sender not in (None, user):
         raise Refusal(Cause.WRONG_SENDER, '"sender" must be the user that this connection is.')
     sender = user or incoming.sender

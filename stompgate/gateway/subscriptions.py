@@ -180,6 +180,9 @@ class Subscriptions:
         if self.unacknowledged == gate.settings.unacknowledged + 1:
             gate.loop.call_soon(self._peer.fail, Refusal(Cause.TOO_MANY_UNACKED))
 
+    def __len__(self) -> int:
+        return len(self._by_key)
+
     def __iter__(self) -> Iterator[Subscription]:
         return iter(self._by_key.values())
 

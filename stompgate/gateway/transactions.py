@@ -50,12 +50,12 @@ def commit(peer: Peer, frame: Frame) -> Waiting:
 async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> None:
     check_together(thing for thing in held if isinstance(thing, Settlement))
     for thing in held:
-        if not isinstance(thing, Settlement) and (waiting := thing.admission(peer)) is not None:
+        if not isinstance(thing, Settlement) and (waiting := thing.admission(peer.gate)) is not None:
             await waiting
     chats = [thing for thing in held if isinstance(thing, ChatParcel)]
     if chats:
         await _answer(peer, partial(_store, peer, chats))
-    queued = [thing.message(peer) for thing in held if isinstance(thing, QueueParcel)]
+    queued = [thing.message(peer.gate) for thing in held if isinstance(thing, QueueParcel)]
     if queued:
         await _answer(peer, partial(peer.gate.queues.send, queued))
     for thing in held:
@@ -70,7 +70,7 @@ async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> N
 def _store(peer: Peer, chats: Sequence[ChatParcel], done: Callable[[Refusal | None], None]) -> None:
     """Hand the messages for rooms to the store as one batch, of which it takes all or none."""
     name = peer.gate.new_id()
-    drafts = [chat.draft(peer, name) for chat in chats]
+    drafts = [chat.draft(peer.gate, name) for chat in chats]
 
     def stored(outcomes: Sequence[Outcome]) -> None:
         objections = (objection(peer, draft, outcome) for draft, outcome in zip(drafts, outcomes, strict=True))

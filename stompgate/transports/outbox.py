@@ -87,6 +87,11 @@ class Outbox:
         """How many messages were offered."""
         return self._taken + len(self._pending) - self._others
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What was offered and the system has not taken yet."""
+        return sum(map(len, self._pending)) + self._transport.get_write_buffer_size()
+
     def offer(self, data: bytes) -> None:
         """Send a message at the end of this turn of the loop, after what was offered before."""
         pending = self._pending

@@ -121,6 +121,11 @@ class SockJsLink:
         """What waits to be sent."""
         return self
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What no receiver has taken."""
+        return self._session.waiting_bytes
+
     def offer(self, data: bytes) -> None:
         """Give a message, which is JSON, to the receiver soon, or to the next one."""
         self.messages += 1

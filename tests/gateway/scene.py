@@ -63,6 +63,10 @@ class RecordingLink:
     def outbox(self) -> RecordingLink:
         return self
 
+    @property
+    def waiting_bytes(self) -> int:
+        return sum(map(len, self.offered))
+
     def offer(self, data: bytes) -> None:
         self.messages += 1
         self.offer_other(data)

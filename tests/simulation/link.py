@@ -35,6 +35,10 @@ class SimulatedOutbox:
         self.pending: list[bytes] = []
         self.last_sent_s = server.clock.monotonic()
 
+    @property
+    def waiting_bytes(self) -> int:
+        return sum(map(len, self.pending))
+
     def offer(self, data: bytes) -> None:
         self.messages += 1
         self.offer_other(data)
@@ -44,7 +48,7 @@ class SimulatedOutbox:
         self.last_sent_s = self._server.clock.monotonic()
 
     def drained(self) -> Awaitable[None] | None:
-        if sum(map(len, self.pending)) < self._limit_bytes:
+        if self.waiting_bytes < self._limit_bytes:
             return None
         if self._relief is None:
             self._relief = self._server.loop.create_future()
@@ -53,7 +57,7 @@ class SimulatedOutbox:
     def take(self, count: int) -> list[bytes]:
         """What the client reads: ``count`` frames."""
         taken, self.pending[:count] = self.pending[:count], []
-        if sum(map(len, self.pending)) < self._limit_bytes:
+        if self.waiting_bytes < self._limit_bytes:
             self.relieve()
         return taken
 
