@@ -88,7 +88,7 @@ class CredentialLayer(Layer):
     """Files that systemd or another supervisor hands over, each named after the secret in it (systemd.exec(5))."""
 
     def name_of(self, path: KeyPath) -> str:
-        return f"credential {path[0].removesuffix(FILE_SUFFIX)}"
+        return f"credential {credential_name(path).removesuffix(FILE_SUFFIX)}"
 
 
 class OptionLayer(Layer):
@@ -96,6 +96,11 @@ class OptionLayer(Layer):
 
     def name_of(self, path: KeyPath) -> str:
         return f"option {option_name(path)}"
+
+
+def credential_name(path: KeyPath) -> str:
+    """The file of a secret among those that a supervisor hands over."""
+    return "_".join(path)
 
 
 def option_name(path: KeyPath) -> str:
@@ -223,17 +228,20 @@ def _read(file: Path) -> str:
 
 def _take_secrets_from_files(layer: Layer) -> Iterator[str]:
     """Put the first line of the named file in the place of each ``…_file`` key."""
-    for key in SECRET_KEYS:
+    for *sections, key in SECRET_KEYS:
+        values = layer.values
+        for section in sections:
+            values = values.get(section, {})
         file_key = key + FILE_SUFFIX
-        if file_key not in layer.values:
+        if not isinstance(values, dict) or file_key not in values:
             continue
-        name = layer.name_of((file_key,))
-        named = layer.values.pop(file_key)
-        if key in layer.values:
+        name = layer.name_of((*sections, file_key))
+        named = values.pop(file_key)
+        if key in values:
             yield f"{name}: expected either this or {key}, not both"
             continue
         try:
-            layer.values[key] = _read(Path(named)).partition("\n")[0].strip()
+            values[key] = _read(Path(named)).partition("\n")[0].strip()
         except (OSError, UnicodeDecodeError, TypeError, ValueError):
             yield f"{name}: expected the name of a file that can be read, with the value of {key} in it"
 
@@ -242,8 +250,8 @@ def _credentials(folder: str) -> Tree:
     """The secrets that lie in the folder, as keys that name their files."""
     if not folder:
         return {}
-    files = {key: Path(folder) / key for key in SECRET_KEYS}
-    return {key + FILE_SUFFIX: str(file) for key, file in files.items() if file.is_file()}
+    files = {path: Path(folder) / credential_name(path) for path in SECRET_KEYS}
+    return _tree({(*path[:-1], path[-1] + FILE_SUFFIX): str(file) for path, file in files.items() if file.is_file()})
 
 
 def _unknown_backends(merged: Tree, layers: Sequence[Layer]) -> Iterator[str]:
@@ -276,8 +284,13 @@ def _sentence(layers: Sequence[Layer], detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{_source(layers, path)}: there is no such key{_suggestion(path)}"
     text = f"{_source(layers, path)}: expected {_expected(detail)}"
-    quotable = path[0] not in SECRET_KEYS and isinstance(detail["input"], str | int | float | bool)
+    quotable = not _may_hold_a_secret(path) and isinstance(detail["input"], str | int | float | bool)
     return f"{text}, not {_clipped(detail['input'])}" if quotable and not key else text
+
+
+def _may_hold_a_secret(path: KeyPath) -> bool:
+    """Whether a secret belongs there, or below: who writes a text for a section may have meant the secret in it."""
+    return any(key[: len(path)] == path[: len(key)] for key in SECRET_KEYS)
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -58,10 +58,17 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], connect
     told = supervisor()
     told.watch(loop)
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, _asked_to_stop, asked, lambda: limit_s(reloading.settings))
+        loop.add_signal_handler(name, _signalled, asked, lambda: limit_s(reloading.settings))
     opened = ports(settings)
     clock = SystemClock(loop)
-    server = wire(settings, clock, loop, connections=connections, fatal=_fail)
+    server = wire(
+        settings,
+        clock,
+        loop,
+        connections=connections,
+        fatal=_fail,
+        stop=lambda: _ask_to_stop(asked, limit_s(reloading.settings)),
+    )
     reloading = Reloading(settings, read_again, server, opened)
     loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP came before the server was ready: nothing to read again yet")
     if await _unless(asked, server.container.open()):
@@ -124,13 +131,18 @@ async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool
     return True
 
 
-def _asked_to_stop(asked: asyncio.Event, limit_s: Callable[[], float]) -> None:
+def _signalled(asked: asyncio.Event, limit_s: Callable[[], float]) -> None:
     if asked.is_set():
         _log.warning("stopped at once, by a second signal")
         os._exit(_FAILED)
-    asked.set()
-    within_s = limit_s()
-    asyncio.get_running_loop().call_later(within_s, _overdue, within_s)
+    _ask_to_stop(asked, limit_s())
+
+
+def _ask_to_stop(asked: asyncio.Event, within_s: float) -> None:
+    """Begin to go down, if that has not begun."""
+    if not asked.is_set():
+        asked.set()
+        asyncio.get_running_loop().call_later(within_s, _overdue, within_s)
 
 
 def _overdue(limit_s: float) -> NoReturn:
@@ -156,12 +168,19 @@ async def _start(server: Server, opened: Sequence[Port]) -> None:
     for listener, port in zip(server.listeners, opened, strict=True):
         await listener.open(port.host, port.number, port.tls)
     server.gate.settings = replace(server.gate.settings, advertised_port=server.listeners[0].addresses[0][1])
+    await server.operator_door.open()
     server.health.is_listening = True
     # What lives as long as the server is never garbage: collections need not look at it.
     gc.collect()
     gc.freeze()
     addresses = [address for listener in server.listeners for address in listener.addresses]
-    _log.info("ready", server=server.gate.settings.server_id, version=__version__, addresses=addresses)
+    _log.info(
+        "ready",
+        server=server.gate.settings.server_id,
+        version=__version__,
+        addresses=addresses,
+        operators=server.operator_door.address,
+    )
     for listener, port in zip(server.listeners[1:], opened[1:], strict=True):
         click.echo(f"stompgate {__version__} takes STOMP over {'TLS' if port.tls else 'TCP'} at {port.address(listener)}")
     scheme = "https" if opened[0].tls else "http"
@@ -171,4 +190,5 @@ async def _start(server: Server, opened: Sequence[Port]) -> None:
 async def _keep_dates(server: Server) -> None:
     while True:
         server.http.tick()
+        server.operator_door.http.tick()
         await asyncio.sleep(_DATE_S)

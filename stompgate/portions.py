@@ -145,6 +145,8 @@ def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSetti
         allowed_origins=origins,
         body_limit_bytes=settings.http.body_limit_bytes,
         proxies=proxies(settings.http),
+        operator_token=settings.operator.token.get_secret_value(),
+        tail_limit_bytes=settings.connections.outbox_limit_bytes,
     )
 
 

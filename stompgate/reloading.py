@@ -23,6 +23,7 @@ LIVE: Final = frozenset(
         *(("log", key) for key in Log.model_fields),
         *(("listen", key) for key in ("allowed_origins", "max_connections", "head_timeout_s", "head_limit_bytes")),
         *(("http", key) for key in ("operators", "body_limit_bytes")),
+        ("operator", "token"),
         *(("drain", key) for key in ("window_s", "closes_per_s", "answers_s")),
     }
 )
@@ -76,9 +77,12 @@ class Reloading:
         server.house.limits = portions.listen_limits(fresh.listen, connection_limit(fresh.listen))
         server.http_settings.operators = portions.operators(fresh.http)
         server.http_settings.body_limit_bytes = fresh.http.body_limit_bytes
+        server.http_settings.operator_token = fresh.operator.token.get_secret_value()
         server.drain.settings = portions.drain_settings(fresh.drain)
         self.settings = self.settings.model_copy(update={name: getattr(fresh, name) for name in ("log", "drain")})
-        self.settings = self.settings.model_copy(update={name: self._mixed(name, fresh) for name in ("listen", "http")})
+        self.settings = self.settings.model_copy(
+            update={name: self._mixed(name, fresh) for name in ("listen", "http", "operator")}
+        )
 
     def _mixed(self, section: str, fresh: Settings) -> Any:
         """A section with its live keys from ``fresh`` and the others as they are in force."""

@@ -17,6 +17,9 @@ from pydantic_core import PydanticCustomError
 EVERYONE = "*"
 SAME_ORIGIN = "same-origin"
 LEAST_HEART_BEAT_MS = 100
+NO_SOCKET = "-"
+SOCKET_LIMIT_BYTES = 107
+"""What the name of a socket may have (unix(7)), but for its NUL."""
 
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+", re.ASCII)
 
@@ -341,6 +344,36 @@ class Http(Section):
         return networks
 
 
+class Operator(Section):
+    """Looking into the running server: by a socket for its own user on the machine, and with a token by HTTP."""
+
+    socket: str = Field(
+        default="",
+        description='Socket that the server\'s user alone may open, in a folder of mode 0700; "" chooses one, "-" opens none.',
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description='What operators show who come by HTTP, 16 to 256 visible ASCII characters; "" lets nobody in that way.',
+    )
+
+    @field_validator("socket")
+    @classmethod
+    def _is_a_place(cls, socket: str) -> str:
+        if socket in ("", NO_SOCKET):
+            return socket
+        if not socket.startswith("/") or not socket.isprintable() or len(socket.encode()) > SOCKET_LIMIT_BYTES:
+            raise mistake(f'"", "{NO_SOCKET}" or an absolute path of at most {SOCKET_LIMIT_BYTES} bytes')
+        return socket
+
+    @field_validator("token")
+    @classmethod
+    def _is_a_token(cls, token: SecretStr) -> SecretStr:
+        text = token.get_secret_value()
+        if text and not re.fullmatch(r"[!-~]{16,256}", text):
+            raise mistake('"" or 16 to 256 visible ASCII characters')
+        return token
+
+
 class Queues(Section):
     """Destinations below /queue/: each message goes to one consumer."""
 
@@ -636,6 +669,7 @@ class Settings(Section):
     retention: Retention = Retention()
     auth: Auth = Auth()
     http: Http = Http()
+    operator: Operator = Operator()
     queues: Queues = Queues()
     mysql: Mysql = Mysql()
     kafka: Kafka = Kafka()
@@ -687,14 +721,17 @@ class Settings(Section):
         return ZoneInfo(self.time_zone) if self.time_zone else None
 
     def redacted(self) -> dict[str, Any]:
-        """Return all values as plain data for people to read, with the passwords in URLs made illegible."""
-        shown = self.model_dump(mode="json")
-        for key in SECRET_KEYS:
-            shown[key] = redact_url(getattr(self, key).get_secret_value())
+        """Return all values as plain data for people to read, with passwords and tokens made illegible."""
+        shown = self.model_dump(mode="json")  # which writes a secret as asterisks, and an empty one as it is
+        for kind in URL_KEYS:
+            shown[kind] = redact_url(getattr(self, kind).get_secret_value())
         return shown
 
 
-SECRET_KEYS = tuple(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
+URL_KEYS = ("store", "relay", "sessions", "mail")
+
+SECRET_KEYS: tuple[tuple[str, ...], ...] = (*((key,) for key in URL_KEYS), ("operator", "token"))
+"""Where a secret may stand: it is never shown, and may come from a file."""
 
 
 def redact_url(url: str) -> str:

@@ -46,6 +46,8 @@ async def stop(server: Server, settings: Settings) -> None:
     chat = server.chat
     await _step("connections", server.gate.empty.wait(), _closes_s(settings))
     await _step("http", server.http.close(), _STEP_S)
+    server.operator_door.close()  # before the lease is let go: who takes it next opens its own
+    await _step("operators", server.operator_door.http.close(), _STEP_S)
     # What the store has not answered by then, it may still have stored.
     await _step("intake", chat.intake.close(), _ANSWERS_S)
     await _step("queues", server.gate.queues.close(), _ANSWERS_S)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
+from starlette.types import ASGIApp
 
 from stompgate.access.authoriser import RoomAuthoriser
 from stompgate.access.identities import HeaderAuthenticator
@@ -28,10 +30,11 @@ from stompgate.chat.wire import Wire
 from stompgate.gateway.delivery import Delivery
 from stompgate.gateway.drain import Drain
 from stompgate.gateway.gate import Gate
+from stompgate.gateway.operating import Operating
 from stompgate.gateway.peer import Peer
 from stompgate.gateway.queueing import QueueDesk
 from stompgate.gateway.subscriptions import Subscription
-from stompgate.http.app import build_app
+from stompgate.http.app import build_app, build_operator_app
 from stompgate.http.measures import Sources
 from stompgate.http.parts import HttpParts, HttpSettings, PartHealth
 from stompgate.model.causes import Cause
@@ -58,7 +61,8 @@ from stompgate.transports.ticker import Ticker
 from . import portions
 from .backends import Kind, resolve
 from .container import Container
-from .settings import Auth, Settings
+from .operator_door import OperatorDoor
+from .settings import Auth, Listen, Settings
 from .statistics import Statistics
 
 TICK_S = 0.05
@@ -94,6 +98,7 @@ class Server:
     drain: Drain
     ticker: Ticker
     http: HttpSide
+    operator_door: OperatorDoor
     http_settings: HttpSettings
     house: House
     origins: AllowedOrigins
@@ -133,10 +138,12 @@ def wire(
     *,
     connections: int,
     fatal: Callable[[str], None],
+    stop: Callable[[], None],
 ) -> Server:
     """Put a server together, nothing opened yet. Raises ``SetupError``.
 
-    ``connections``: how many there may be. ``fatal`` is told, in a sentence, why the server must not go on.
+    ``connections``: how many there may be. ``fatal`` is told, in a sentence, why the server must not go on. ``stop`` has it go
+    down in good order.
     """
     container = make_container(settings, clock)
     wheel = TimerWheel(TICK_S)
@@ -151,7 +158,20 @@ def wire(
         SockJsMount(options, origins, flusher, gate.attach, lambda: house.objection())
         for options in portions.sockjs_options(settings)
     ]
-    http = _http(settings, http_settings, container, chat, clock, health, lambda: sources, sockjs)
+    parts = HttpParts(
+        server_id=settings.server_id,
+        rooms=chat.rooms,
+        history=chat.history,
+        inquiries=chat.inquiries,
+        sessions=container.get(Sessions),
+        wire=chat.wire,
+        clock=clock,
+        health=health,
+        sources=lambda: sources,
+        operating=Operating(gate),
+        stop=stop,
+    )
+    http = _http_side(settings.listen, clock, SockJsMounts(sockjs, build_app(parts, http_settings)))
     house = House(
         doorman=Doorman(settings.websocket.paths, origins, portions.deflate(settings.websocket), sockjs),
         http=http,
@@ -171,6 +191,9 @@ def wire(
         drain=Drain(gate, portions.drain_settings(settings.drain)),
         ticker=ticker,
         http=http,
+        operator_door=OperatorDoor(
+            _http_side(settings.listen, clock, build_operator_app(parts, http_settings)), settings, os.environ
+        ),
         http_settings=http_settings,
         house=house,
         origins=origins,
@@ -261,33 +284,8 @@ def _gate(
     )
 
 
-def _http(
-    settings: Settings,
-    http_settings: HttpSettings,
-    container: Container,
-    chat: Chat,
-    clock: Clock,
-    health: ServerHealth,
-    sources: Callable[[], Sources],
-    sockjs: Sequence[SockJsMount],
-) -> HttpSide:
-    parts = HttpParts(
-        server_id=settings.server_id,
-        rooms=chat.rooms,
-        history=chat.history,
-        inquiries=chat.inquiries,
-        sessions=container.get(Sessions),
-        wire=chat.wire,
-        clock=clock,
-        health=health,
-        sources=sources,
-    )
-    return HttpSide(
-        SockJsMounts(sockjs, build_app(parts, http_settings)),
-        clock.monotonic,
-        patience_s=settings.listen.head_timeout_s,
-        head_limit_bytes=settings.listen.head_limit_bytes,
-    )
+def _http_side(listen: Listen, clock: Clock, app: ASGIApp) -> HttpSide:
+    return HttpSide(app, clock.monotonic, patience_s=listen.head_timeout_s, head_limit_bytes=listen.head_limit_bytes)
 
 
 def _authenticator(auth: Auth, clock: Clock) -> Authenticator:

@@ -7,6 +7,7 @@ A log line above info fails the test, unless the test names it as expected.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,23 @@ class Daemon(Server):
         assert ended.code == code, f"it ended with {ended.code}: {ended.errors}"
         self.check_log()
         return ended
+
+    @property
+    def operator_socket(self) -> Path:
+        """Where it lets operators in by default."""
+        return self.runtime / "stompgate" / "test-server.sock"
+
+    def command(self, *words: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as its user would, with something for its standard input."""
+        return subprocess.run(
+            [sys.executable, "-m", "stompgate", *words],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            env={**self.environment, **variables},
+            check=False,
+        )
 
     def log(self) -> list[dict[str, Any]]:
         """The events in its log. What is no event, such as a warning of the interpreter, comes as an event ``raw``."""

@@ -18,6 +18,7 @@ TOGETHER = frozenset(
     {
         *("settings", "config", "backends", "container", "portions", "wiring"),
         *("daemon", "listening", "stopping", "reloading", "notify", "new_life", "logs", "bursts", "statistics", "system_clock"),
+        *("operator_door", "operator_place"),
     }
 )
 FLOORS: tuple[frozenset[str], ...] = (

@@ -14,7 +14,7 @@ import structlog
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.ids import new_room_id
 from stompgate.model.records import RoomChanged
-from stompgate.model.rooms import Members, RoomUser
+from stompgate.model.rooms import Members, RoomSummary, RoomUser
 from stompgate.ports.store import Store, StoreUnavailable
 
 NAME_LIMIT_CHARS = 255
@@ -65,6 +65,10 @@ class Rooms:
     async def every_room_user(self) -> Sequence[RoomUser]:
         """Every row of every room, in the order of their ids."""
         return await self._store.all_room_users()
+
+    async def summaries(self, *, user: str | None, before: int | None, limit: int) -> Sequence[RoomSummary]:
+        """Up to ``limit`` living rooms, the newest first: of ``user`` if one is named, with an id below ``before``."""
+        return await self._store.list_rooms(user=user, before=before, limit=limit)
 
     async def room_user(self, room: str, user: str) -> RoomUser:
         """A member's row. Raises ``Refusal`` (NO_SUCH_ROOM) alike for a room of others and for none."""

@@ -28,7 +28,7 @@ def debug_routes(parts: HttpParts, settings: HttpSettings) -> APIRouter:
     @routes.get("/sessions", response_model=SessionsObject, summary="Show who is connected to which server")
     async def all_sessions() -> Response:
         """While presence is away: this server's users only, and `"presence":"unknown"`."""
-        return json_answer(await _everyone(parts))
+        return json_answer(await everyone(parts))
 
     @routes.get(
         "/sessions/{userId}",
@@ -55,7 +55,8 @@ def debug_routes(parts: HttpParts, settings: HttpSettings) -> APIRouter:
     return routes
 
 
-async def _everyone(parts: HttpParts) -> SessionsObject:
+async def everyone(parts: HttpParts) -> SessionsObject:
+    """Who is connected to which server."""
     answer: SessionsObject = {
         "currentServerId": parts.server_id,
         "currentServerUsers": list(parts.sessions.local_users()),

@@ -13,6 +13,7 @@ from stompgate.access.origins import AllowedOrigins
 from stompgate.model.causes import Cause, Refusal
 
 from .problems import problem
+from .requests import OPERATOR_PREFIX
 
 ALLOWED_METHODS = "GET, POST, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Content-Type, X-Auth-User"
@@ -49,7 +50,9 @@ class Gate:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        admitted = origin is not None and self._origins.admit(origin, headers.get("host", ""))
+        # No page is ever an operator: whatever origins are allowed, these paths are granted to none.
+        is_open = not scope["path"].startswith(OPERATOR_PREFIX)
+        admitted = is_open and origin is not None and self._origins.admit(origin, headers.get("host", ""))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -12,6 +12,7 @@ from stompgate.chat.history import History
 from stompgate.chat.inquiries import Inquiries
 from stompgate.chat.rooms import Rooms
 from stompgate.chat.wire import Wire
+from stompgate.gateway.operating import Operating
 from stompgate.ports.clock import Clock
 from stompgate.ports.sessions import Sessions
 
@@ -36,13 +37,18 @@ class Health(Protocol):
     def live(self) -> bool:
         """False once the process can no longer help itself and should be restarted."""
 
+    @property
+    def draining_since(self) -> str:
+        """When the server began to go down, "" while it does not."""
+
     async def parts(self) -> Sequence[PartHealth]:
         """Every part as it is now, within a few seconds. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
-    """The services behind the paths. ``server_id`` is the name of this server in its group; ``sources`` has the figures."""
+    """The services behind the paths. ``server_id`` is the name of this server in its group; ``sources`` has the figures;
+    ``stop`` has the server go down, as SIGTERM does."""
 
     server_id: str
     rooms: Rooms
@@ -53,16 +59,19 @@ class HttpParts:
     clock: Clock
     health: Health
     sources: Callable[[], Sources]
+    operating: Operating
+    stop: Callable[[], None]
 
 
 @dataclass(slots=True)
 class HttpSettings:
-    """How strict the paths are. ``operators`` and ``body_limit_bytes`` may be set anew while the server serves.
+    """How strict the paths are. ``operators``, ``operator_token`` and ``body_limit_bytes`` may be set anew while it serves.
 
     ``operators``: networks whose hosts see every room and session, ``"*"`` for everyone. ``history_needs_user``: a room's
     history is for its members. ``allowed_origins``: whose pages may call; the server's own origin needs no permission.
     ``page_messages`` is the size of a page of history where the request names none. ``proxies``: networks of proxies whose word
-    about the peer counts where requests are limited.
+    about the peer counts where requests are limited. ``operator_token`` opens the paths below ``/operator`` to who shows it, ""
+    to nobody. ``tail_limit_bytes`` may wait for a slow reader of a room's tail.
     """
 
     operators: Networks | Literal["*"] = ()
@@ -72,3 +81,5 @@ class HttpSettings:
     page_messages: int = 50
     send_timeout_s: float = 30.0
     proxies: Networks = ()
+    operator_token: str = field(default="", repr=False)
+    tail_limit_bytes: int = 512 * 1024

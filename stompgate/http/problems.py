@@ -42,6 +42,8 @@ def problem(refusal: Refusal, *, headers: Mapping[str, str] | None = None, error
     extra = dict(headers or {})
     if cause.retry and cause.http_status == 503:
         extra["retry-after"] = str(RETRY_AFTER_S)
+    if cause is Cause.TOKEN_REQUIRED:
+        extra["www-authenticate"] = "Bearer"
     return Response(orjson.dumps(document), cause.http_status, extra, PROBLEM_JSON)
 
 

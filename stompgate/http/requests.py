@@ -5,6 +5,7 @@ It trusts the gateway's header about the user, and nothing that a proxy or clien
 
 import unicodedata
 from collections.abc import Callable
+from hmac import compare_digest
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from .parts import EVERYONE, HttpSettings
 
 USER_HEADER = "X-Auth-User"
 USER_LIMIT_CHARS = 255
+OPERATOR_PREFIX = "/operator"
 
 _FORWARDING = frozenset({b"forwarded", b"x-real-ip", b"via", b"true-client-ip", b"cf-connecting-ip"})
 _FORWARDING_PREFIX = b"x-forwarded-"
@@ -73,6 +75,24 @@ def _is_operator(request: Request, settings: HttpSettings) -> bool:
     if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
         peer = peer.ipv4_mapped
     return any(peer in network for network in settings.operators if not isinstance(network, str))
+
+
+def token_only(settings: HttpSettings) -> Callable[[Request], None]:
+    """Return the dependency that refuses who does not show the operator's token (TOKEN_REQUIRED); without one, everyone."""
+
+    def check(request: Request) -> None:
+        token = settings.operator_token
+        if not token:
+            raise Refusal(
+                Cause.OPERATORS_ONLY, "By HTTP this needs operator.token in the settings; the operator's socket does not."
+            )
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        # As bytes, and whatever the scheme: how long it takes says nothing of how much was right.
+        is_right = compare_digest(given.strip().encode(), token.encode())
+        if not is_right or scheme.lower() != "bearer":
+            raise Refusal(Cause.TOKEN_REQUIRED, "Expected Authorization: Bearer and the token of operator.token.")
+
+    return check
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

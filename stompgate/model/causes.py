@@ -66,6 +66,7 @@ class Cause(Enum):
     WRONG_PASSWORD = CauseFacts("wrong-password", "Login and passcode do not fit.", 1008, 401, False)
     ORIGIN_REFUSED = CauseFacts("origin-refused", "Pages of this origin may not connect here.", 1008, 403, False)
     OPERATORS_ONLY = CauseFacts("operators-only", "Only operators may see this.", 1008, 403, False)
+    TOKEN_REQUIRED = CauseFacts("token-required", "This needs the operator's token.", 1008, 401, False)
 
     # Limits and time-outs.
     TOO_MANY_SUBSCRIPTIONS = CauseFacts("too-many-subscriptions", "Too many subscriptions.", 1008, 429, False)

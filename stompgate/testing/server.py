@@ -9,11 +9,13 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +84,7 @@ class Server:
         self._options = options
         self._kept_ports: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
+        self._runtime: Path | None = None
         self._output = folder / "daemon.out"
         self.log_file = folder / "daemon.log"
 
@@ -107,11 +110,10 @@ class Server:
         config = self.folder / "settings.toml"
         config.write_text(as_toml(self._settings))
         store = f"sqlite://{self.folder / 'chat.db'}"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
         fresh = ["--config", str(config), "--port", "0", "--store", store]
         command = [*self._program, "serve", *fresh, *self._options, *self._kept_ports]  # of two the later one wins
         with self._output.open("wb") as output, self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=output, stderr=log, env=environment)
+            self._process = subprocess.Popen(command, stdout=output, stderr=log, env=self.environment)
 
     def stop(self) -> Ended:
         """End it by SIGTERM, in good order: its clients are told to come back."""
@@ -144,6 +146,22 @@ class Server:
         """See to it that it runs no more, whatever has happened."""
         if self._process is not None:
             self.kill()
+
+    # Where it runs
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it and the commands that ask it find in their environment: a session of their own, for the operator's socket."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STOMPGATE_", "RUNTIME_"))}
+        return {**kept, "XDG_RUNTIME_DIR": str(self.runtime)}
+
+    @property
+    def runtime(self) -> Path:
+        """The folder of that session. Its name is short, as a socket's must be; it goes with this object."""
+        if self._runtime is None:
+            self._runtime = Path(tempfile.mkdtemp(prefix="sg-"))
+            weakref.finalize(self, shutil.rmtree, self._runtime, ignore_errors=True)
+        return self._runtime
 
     # What it says
 

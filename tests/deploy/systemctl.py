@@ -42,12 +42,15 @@ class Services:
             return True
         unit = self.unit(instance)
         unit.state.mkdir(parents=True, exist_ok=True)
+        unit.runtime.mkdir(parents=True, exist_ok=True)
+        unit.runtime.chmod(int(unit.value("RuntimeDirectoryMode"), 8))
         credentials = self._hand_over(unit, instance)
         address = self._run / f"{instance}.notify"
         address.unlink(missing_ok=True)
         supervisor = Supervisor(str(address))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STOMPGATE_")}
         environment |= {**unit.environment, **supervisor.environment(), "CREDENTIALS_DIRECTORY": str(credentials)}
+        environment["RUNTIME_DIRECTORY"] = str(unit.runtime)
         environment["STOMPGATE_CONFIG"] = str(unit.on_disk(environment["STOMPGATE_CONFIG"]))
         with self._log_file(unit).open("ab") as log:
             process = subprocess.Popen(

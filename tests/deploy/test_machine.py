@@ -162,6 +162,7 @@ async def test_nobody_says_over_http_who_they_are_and_operators_pages_are_closed
         assert (await http.get("/chat/debug/sessions")).status_code in (403, 404)
         assert (await http.get("/room/rooms")).status_code == 403
         assert (await http.get("/metrics")).status_code == 404
+        assert (await http.get("/operator/sessions")).status_code == 404
         answer = await http.get("/test/")
     assert answer.status_code == 200
     assert answer.headers["strict-transport-security"]

@@ -156,7 +156,7 @@ def test_one_that_waits_for_its_database_is_not_ready_and_is_alive(
 def test_a_stalled_loop_ends_the_process_and_the_log_says_where_it_stood(tmp_path: Path, supervisor: Supervisor) -> None:
     settings, log = tmp_path / "settings.toml", tmp_path / "log"
     settings.write_text(as_toml({"store": f"sqlite://{tmp_path / 'chat.db'}", "listen": {"port": 0}}))
-    environment = {**os.environ, **supervisor.environment(WATCHDOG_S)}
+    environment = {**os.environ, **supervisor.environment(WATCHDOG_S), "XDG_RUNTIME_DIR": str(tmp_path)}
     command = [sys.executable, "-c", STALLING, "serve", "--config", str(settings)]
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment)
@@ -253,6 +253,17 @@ async def test_settings_with_mistakes_change_nothing(launch_one: Daemon) -> None
         "nonsense: there is no such key",
     ]
     assert not await admits(launch_one, APP)
+
+
+async def test_the_operators_token_is_changed_without_a_restart_and_their_socket_is_not(launch_one: Daemon) -> None:
+    changed: dict[str, dict[str, object]] = {"operator": {"token": "planted-token-of-it", "socket": "/run/elsewhere.sock"}}
+    await asyncio.to_thread(rewrite, launch_one, changed)
+    (line,) = launch_one.events("settings read again")
+    assert (line["applied"], line["needs_restart"]) == (["operator.token"], ["operator.socket"])
+    async with httpx.AsyncClient(base_url=launch_one.url, trust_env=False) as http:
+        headers = {"Authorization": "Bearer planted-token-of-it"}
+        assert (await http.get("/operator/sessions", headers=headers)).status_code == 200
+    assert "planted" not in (launch_one.folder / "daemon.log").read_text()
 
 
 async def test_a_secret_that_changed_is_named_and_never_shown(launch_one: Daemon) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stompgate.config import load
+from stompgate.config import credential_name, load
 from stompgate.ports.store import LEASE_S
 from stompgate.settings import SECRET_KEYS, Settings
 from stompgate.stopping import limit_s
@@ -78,7 +78,7 @@ def test_its_times_are_above_what_a_server_takes(unit: Unit) -> None:
 
 
 def test_every_secret_may_come_as_a_credential_and_nothing_else_does(unit: Unit) -> None:
-    assert set(unit.credentials) == set(SECRET_KEYS)
+    assert set(unit.credentials) == set(map(credential_name, SECRET_KEYS))
     assert [file.parent for file in unit.credentials.values()] == [Path("/etc/credstore")] * len(SECRET_KEYS)
 
 
@@ -135,7 +135,7 @@ async def system_calls_of_a_life(folder: Path) -> list[tuple[str, str]]:
         "--port",
         "0",
     ]
-    environment = {**os.environ, "STOMPGATE_STORE": f"sqlite://{folder / 'chat.db'}"}
+    environment = {**os.environ, "STOMPGATE_STORE": f"sqlite://{folder / 'chat.db'}", "XDG_RUNTIME_DIR": str(folder)}
     with output.open("wb") as out:
         tracer = subprocess.Popen(  # noqa: ASYNC220 (it is to be quick)
             command, stdout=out, stderr=subprocess.DEVNULL, env=environment

@@ -60,6 +60,11 @@ class Unit:
         return self.on_disk("/var/lib/" + self.value("StateDirectory"))
 
     @property
+    def runtime(self) -> Path:
+        """The folder that it has while it runs."""
+        return self.on_disk("/run/" + self.value("RuntimeDirectory"))
+
+    @property
     def credentials(self) -> dict[str, Path]:
         """The files that are handed over, by name; relative ones lie in the credential store."""
         pairs = (value.split(":", 1) for value in self.values("LoadCredential"))

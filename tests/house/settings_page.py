@@ -22,8 +22,8 @@ A key ends in its unit: _s seconds, _ms milliseconds, _bytes, _chars characters,
 plain count."""
 
 SECRETS = f"""\
-What may hold a password can come from a file of its own instead: {", ".join(f"{key}_file" for key in SECRET_KEYS)}
-name a file whose first line is the URL."""
+What may hold a secret can come from a file of its own instead:
+{", ".join(f"{'.'.join(path)}_file" for path in SECRET_KEYS)} name a file whose first line is the value."""
 
 
 def page() -> str:

@@ -312,3 +312,39 @@ def test_a_credential_that_is_wrong_is_named_and_not_shown(tmp_path: Path) -> No
     assert wrong_relay.startswith("credential relay: expected the name of a file")
     assert wrong_store.startswith("credential store: expected ")
     assert "planted" not in wrong_store
+
+
+# The operator's token, a secret within a section
+
+
+def test_the_token_may_come_from_a_file_by_every_source(tmp_path: Path) -> None:
+    (tmp_path / "operator_token").write_text("a-token-of-the-file\nand more")
+    named = f'[operator]\ntoken_file = "{tmp_path}/operator_token"\n'
+    for settings in (
+        loaded(named, tmp_path),
+        loaded(STOMPGATE_OPERATOR__TOKEN_FILE=str(tmp_path / "operator_token")),
+        loaded(CREDENTIALS_DIRECTORY=str(tmp_path)),
+    ):
+        assert settings.operator.token.get_secret_value() == "a-token-of-the-file"
+        assert settings.redacted()["operator"]["token"] == "**********"
+        assert "a-token-of" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[operator]\ntoken = "planted"', 'FILE: operator.token: expected "" or 16 to 256 visible ASCII characters'),
+        ("[operator]\ntoken = 1", "FILE: operator.token: expected a text"),
+        ('operator = "planted"', "FILE: operator: expected a section with keys of its own"),
+        (
+            '[operator]\ntoken = "x"\ntoken_file = "y"',
+            "FILE: operator.token_file: expected either this or token, not both",
+        ),
+        (
+            '[operator]\nsocket = "a/b"',
+            """FILE: operator.socket: expected "", "-" or an absolute path of at most 107 bytes, not 'a/b'""",
+        ),
+    ],
+)
+def test_a_mistake_about_operators_is_said_without_the_token(tmp_path: Path, text: str, sentence: str) -> None:
+    assert mistakes(text, tmp_path)[0] == sentence

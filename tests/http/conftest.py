@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -38,6 +38,7 @@ class KnownHealth:
 
     alive: bool = True
     known: list[PartHealth] = field(default_factory=list)
+    draining_since: str = ""
 
     def live(self) -> bool:
         return self.alive
@@ -89,6 +90,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         clock=clock,
         health=health,
         sources=no_sources,
+        operating=cast(Any, None),
+        stop=lambda: None,
     )
     yield House(store, sessions, clock, health, parts)
     await store.close()

@@ -94,6 +94,7 @@ async def test_the_document_names_every_path_of_the_contract_and_how_it_fails(ho
     async with house.client() as client:
         document = (await client.get("/openapi.json")).json()
     named = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    named -= {(method, path) for method, path in named if path.startswith("/operator")}  # which are no part of the contract
     assert named == {
         ("POST", "/room/create"),
         ("GET", "/room/rooms"),
