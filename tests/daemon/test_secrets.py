@@ -31,6 +31,7 @@ from tests.wire_client import connected, make_room, opened, opened_tcp
 PLACES = (
     *("store password", "relay password", "sessions password", "mail password", "query of a URL"),
     *("right passcode", "wrong passcode", "tcp passcode", "authorization", "cookie", "query", "header of a frame"),
+    *("operator token", "wrong operator token", "operator message", "operator publication"),
     *("room message", "broadcast", "queue message", "unread frame", "unread body"),
     *("inquiry message", "inquiry email", "inquiry phone", "refused inquiry"),
 )
@@ -89,6 +90,7 @@ def sections(tmp_path: Path, office: PostOffice) -> Sections:
         "auth": {"mode": "users", "users_file": str(users)},
         "tcp": {"port": 0},
         "http": {"operators": ["*"]},
+        "operator": {"token": SECRETS["operator token"]},
         "kafka": {
             "security_protocol": "sasl_plaintext",
             "open_wait_s": 0.5,
@@ -155,9 +157,38 @@ def ask(daemon: Daemon) -> list[str]:
             client.get("/room/rooms", params=query),
             client.get("/openapi.json"),
         ]
+    answers += asked_by_operators(daemon)
     parts = answers[5].json()["parts"]
     assert {name for name, part in parts.items() if part["status"] == "down"} == {"relay", "sessions", "mail"}
     return [f"{answer.status_code} {answer.headers} {answer.text}" for answer in answers]
+
+
+def asked_by_operators(daemon: Daemon) -> list[httpx.Response]:
+    """The same by an operator, well and badly."""
+    answers = []
+    for place in ("operator token", "wrong operator token"):
+        headers = {"Authorization": f"Bearer {SECRETS[place]}"}
+        with httpx.Client(base_url=f"{daemon.url}/operator", headers=headers, trust_env=False, timeout=20) as client:
+            publication = {
+                "destination": "/topic/x",
+                "body": SECRETS["operator publication"],
+                "headers": {"h": SECRETS["query"]},
+            }
+            answers += [
+                client.get("/sessions"),
+                client.post("/publish", json=publication),
+                client.post("/publish", json=publication | {"destination": "/nowhere"}),
+                client.post("/rooms/none/messages", json={"sender": "x", "content": SECRETS["operator message"]}),
+                client.post("/rooms/none/messages", json={"content": SECRETS["operator message"]}),
+            ]
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 404, 400, *[401] * 5]
+    return answers
+
+
+def commanded(daemon: Daemon) -> Iterator[str]:
+    """What the operator's commands say."""
+    for place in ("operator token", "wrong operator token"):
+        yield str(daemon.command("sessions", "--url", daemon.url, STOMPGATE_OPERATOR__TOKEN=SECRETS[place]))
 
 
 async def test_a_life_with_failures_shows_no_secret(launch: Launch, services: Services, sections: Sections) -> None:
@@ -165,7 +196,7 @@ async def test_a_life_with_failures_shows_no_secret(launch: Launch, services: Se
     password = urlsplit(store).password
     assert password
     daemon = launch(sections, "--store", store)
-    answers = [*await talk(daemon), *ask(daemon)]
+    answers = [*await talk(daemon), *ask(daemon), *commanded(daemon)]
     daemon.signal(signal.SIGTERM)
     ended = daemon.wait()
     assert ended.code == 0, ended.errors

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +17,7 @@ import pytest
 
 from stompgate import __version__
 from stompgate.reloading import LIVE
+from tests.daemon_process import Launch
 from tests.pages import ROOT, blocks
 from tests.requirements import require_program
 from tests.services import Services
@@ -23,6 +28,7 @@ from .machine import Machine, machine
 INSTALL = "docs/operations/install.md"
 UPGRADE = "docs/operations/upgrade.md"
 BACKUP = "docs/operations/backup.md"
+OPERATOR = "docs/operations/operator.md"
 _FOLDERS = re.compile(r"(?<![\w.])/(?=(?:opt/stompgate|etc/stompgate|etc/credstore|var/lib|var/log|var/backups|root)\b)")
 
 
@@ -83,7 +89,7 @@ def older(dump: Path) -> None:
 def test_the_page_names_what_takes_effect_without_a_restart() -> None:
     text = re.split(r"Without a restart: ", (ROOT / INSTALL).read_text())[1].partition("\n\n")[0]
     named = {tuple(name.split(".")) for name in re.findall(r"`(\w+\.\w+)`", text)}
-    assert named == {key for key in LIVE if key[0] != "drain"}
+    assert named == {key for key in LIVE if key[0] not in ("drain", "log")}
 
 
 def test_man_finds_the_manual_page_of_the_version_in_use(installed: Machine) -> None:
@@ -127,6 +133,36 @@ async def test_the_page_of_the_installation_is_true_to_its_end(installed: Machin
     assert {file.name for file in (installed.root / "etc/credstore").iterdir()} == {
         f"stompgate.{name}" for name in ("store", "relay", "sessions")
     }
+
+
+async def test_the_page_for_operators_is_true(launch: Launch, tmp_path: Path) -> None:
+    server = launch({"server_id": "chat-server-1"})
+    program = tmp_path / "stompgate"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m stompgate "$@"\n')
+    program.chmod(0o755)
+    room = await make_room(server.url)
+    environment = {**server.environment, "room": room, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    token, sessions, rooms, tail, talk, drain = blocks(OPERATOR)
+    shown = []
+    async with connected(server.ws_url, "buyer") as client:
+        await client.subscribe("/topic/notices", "notices")
+        await client.send(f"/pub/room/{room}/message", '{"content":"Is it still there?"}')
+        for block in (token, sessions, rooms, tail, talk, drain):
+            ran = await asyncio.to_thread(
+                subprocess.run, ["sh", "-euc", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            )
+            assert ran.returncode == 0, ran.stderr
+            shown.append(ran.stdout)
+        assert (await client.expect("MESSAGE")).body == b"Back in five minutes"
+    assert server.wait().code == 0
+    for said, promised in zip(shown[1:], blocks(OPERATOR, "text"), strict=True):
+        assert alike(said)[: len(alike(promised))] == alike(promised)
+
+
+def alike(text: str) -> str:
+    """The first line of what a command prints, without what is another each time, and as narrow as it may be."""
+    first = re.sub(r"\S*\d\S*", "0", text.splitlines()[0])
+    return " ".join(first.split()).replace("connections", "connection")
 
 
 async def test_a_back_up_of_mysql_is_taken_and_put_back(dist: Path, services: Services, tmp_path: Path) -> None:

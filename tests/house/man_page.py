@@ -39,8 +39,9 @@ The settings file, as \\fB\\-\\-config\\fP.
 .BR STOMPGATE_ \\fIKEY\\fP ", " STOMPGATE_ \\fISECTION\\fP __ \\fIKEY\\fP
 Any setting, such as \\fBSTOMPGATE_LISTEN__PORT=8071\\fP. The settings file is below these, options are above.
 .TP
-.BR STOMPGATE_STORE_FILE ", " STOMPGATE_RELAY_FILE ", " STOMPGATE_SESSIONS_FILE ", " STOMPGATE_MAIL_FILE
-A file whose first line is the URL, so that its password is in no environment and on no command line.
+.BR STOMPGATE_STORE_FILE ", " STOMPGATE_RELAY_FILE ", " STOMPGATE_SESSIONS_FILE ", " STOMPGATE_MAIL_FILE ", " \
+STOMPGATE_OPERATOR__TOKEN_FILE
+A file whose first line is the URL or token, so that the secret is in no environment and on no command line.
 .TP
 .B CREDENTIALS_DIRECTORY
 Set by systemd: files in it named like these keys are taken, too.
@@ -58,10 +59,13 @@ Read the settings and TLS certificates again. The log says what took effect and 
 All went well.
 .TP
 .B 1
-The server could not start, or failed.
+The server could not start, or failed; a running one was not found, or did not do what was asked.
 .TP
 .B 2
 The command line or the settings are wrong; each mistake is said in one line on standard error.
+.TP
+.B 130
+A command that asks a running server was ended by Ctrl\\-C.
 .SH EXAMPLES
 .nf
 stompgate serve \\-\\-server\\-id chat\\-server\\-1 \\-\\-port 8070

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from stompgate.cli.main import main
 from stompgate.config import PREFIX, KeyPath, load
 from stompgate.reloading import LIVE
-from stompgate.settings import SECRET_KEYS, Section, Settings
+from stompgate.settings import SECRET_KEYS, URL_KEYS, Section, Settings
 
 HEAD = f"""\
 # Settings
@@ -28,13 +28,14 @@ service (systemd), the environment variable, the option. In a variable a list ha
 - **Legacy** stands beside a default where `--profile legacy` has another.
 - **SIGHUP**: a key with *yes* takes effect when the process gets that signal (`systemctl reload`); all others wait for a
   restart, and the log names them. The files of TLS certificates are read again as well.
-- {", ".join(f"`{key}`" for key in SECRET_KEYS)} may hold a password, and so may come from a file: `store_file = "…"`, or
-  `STOMPGATE_STORE_FILE`, whose first line is the URL. A credential of the service is named like the key.
+- {", ".join(f"`{'.'.join(path)}`" for path in SECRET_KEYS)} may hold a secret, and so may come from a file:
+  `store_file = "…"`, or `STOMPGATE_STORE_FILE`, whose first line is the value. A credential of the service is named like the
+  key, with `_` for the dot.
 - Some keys limit each other; `check-config` says so where they do.
 """
 
 TABLE = "\n| Key | What it is | Takes | Default | Variable, option | SIGHUP |\n|---|---|---|---|---|---|\n"
-TYPES = {int: "whole number", float: "number", bool: "`true` or `false`", str: "text", SecretStr: "URL"}
+TYPES = {int: "whole number", float: "number", bool: "`true` or `false`", str: "text"}
 UNITS = {"per_s": "per second", "s": "seconds", "ms": "milliseconds", "min": "per minute"}
 COUNTED = ("bytes", "chars", "rows", "messages", "records", "frames", "sessions", "days")
 
@@ -67,7 +68,7 @@ def _rows(fields: dict[KeyPath, FieldInfo]) -> Iterator[str]:
         cells = (
             f"`{path[-1]}`",
             field.description or "",
-            _takes(path[-1], field),
+            _takes(path, field),
             default,
             ", ".join(f"`{way}`" for way in ways),
             live,
@@ -81,14 +82,16 @@ def _value(settings: Any, path: KeyPath) -> Any:
     return settings
 
 
-def _takes(key: str, field: FieldInfo) -> str:
+def _takes(path: KeyPath, field: FieldInfo) -> str:
     kind: Any = field.annotation
+    if kind is SecretStr:
+        return "URL" if path[-1] in URL_KEYS else "text"
     if get_origin(kind) is Literal:
         return ", ".join(_code(choice) for choice in get_args(kind))
     if kind not in TYPES:
         return "list of texts"
     if kind in (int, float):
-        return f"{_unit(key) or TYPES[kind]}, {_bounds(field)}"
+        return f"{_unit(path[-1]) or TYPES[kind]}, {_bounds(field)}"
     return TYPES[kind]
 
 

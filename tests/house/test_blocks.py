@@ -25,6 +25,7 @@ RUN_IN = {
     "docs/operations/install.md": "tests/deploy/test_pages.py",
     "docs/operations/upgrade.md": "tests/deploy/test_pages.py",
     "docs/operations/backup.md": "tests/deploy/test_pages.py",
+    "docs/operations/operator.md": "tests/deploy/test_pages.py",
     "docs/operations/cluster.md": "tests/stores/test_mysql_login.py",
 }
 """Where the blocks of a page that are commands are run."""
@@ -37,6 +38,9 @@ ELSEWHERE = {
     "make dist": "tests/house/test_dist.py::test_it_serves_from_an_environment_that_was_empty",
     "stompgate serve": "tests/house/test_cli.py::test_serve_hands_the_settings_to_the_daemon_and_exits_as_it_says",
     "stompgate check-config": "tests/house/test_cli.py::test_check_config_prints_what_is_in_force_without_secrets",
+    "stompgate sessions --url": "tests/daemon/test_operator.py::test_the_token_opens_the_same_by_http",
+    "curl --unix-socket": "tests/daemon/test_operator.py::test_the_socket_has_the_operators_paths_and_the_servers_state",
+    "curl -H": "tests/http/test_operator.py::test_whoever_shows_it_comes_in",
     "python -m tests.house.": "tests/house/test_blocks.py::test_a_page_that_is_made_is_in_step_with_what_it_is_made_of",
     "docker compose": "tests/house/test_compose.py looks at the file; to run it takes a container engine",
     "cd examples/javascript": "tests/examples/test_examples.py::test_in_a_browser_nothing_is_missed_over_a_crash",

@@ -115,3 +115,46 @@ def test_what_init_writes_is_a_settings_file_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "stompgate.toml"
     call("init", str(file))
     assert tomllib.loads(call("check-config", "--config", str(file)).stdout) == Settings().redacted()
+
+
+def test_the_help_tells_the_commands_for_a_running_server_apart_and_whole() -> None:
+    said = call("--help").stdout
+    first, second = re.split(r"\nA running server:\n", said.partition("\nCommands:\n")[2])
+    assert re.findall(r"(?m)^  ([a-z]\S*)  ", first) == ["serve", "init", "check-config", "new-epoch", "hash-password"]
+    assert re.findall(r"(?m)^  ([a-z]\S*)  ", second) == ["sessions", "rooms", "tail", "send", "publish", "drain"]
+    assert "..." not in first + second
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--socket", "/x", "--url", "http://x"), 2, "expected either --socket or --url, not both"),
+        (("--token-file", "/x"), 2, "--token-file: expected --url as well"),
+        (("--url", "ftp://x", "--token-file", "/x"), 2, "--url: expected http:// or https:// and a host, and no login in it"),
+        (("--url", "http://x:port"), 2, "--url: expected http:// or https:// and a host, and no login in it"),
+        (("--url", "http://x", "--token-file", "/"), 2, "--token-file: expected a file that can be read, with the token in it"),
+        (("--url", "http://x", "--token-file", "/dev/null"), 2, "--token-file: expected the token on the first line"),
+        (("--url", "http://x"), 2, "--url: expected --token-file, or operator.token in the settings"),
+        ((), 1, "the settings open no operator's socket; --url asks over the network"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_is_said_in_one_line(words: tuple[str, ...], code: int, sentence: str) -> None:
+    result = call("rooms", *words, STOMPGATE_OPERATOR__SOCKET="-")
+    assert (result.exit_code, result.stderr) == (code, f"stompgate: {sentence}\n")
+
+
+@pytest.mark.parametrize("header", ["without", ":value"])
+def test_a_header_that_is_none_is_refused_before_anything_is_asked(header: str) -> None:
+    result = call("publish", "/topic/x", "text", "--header", header, "--socket", "/nonexistent")
+    assert (result.exit_code, result.stderr) == (2, "stompgate: --header: expected NAME:VALUE\n")
+
+
+def test_a_command_that_asks_a_server_loads_none() -> None:
+    asked = (
+        "import sys\nfrom stompgate.cli.main import main\nmain(['rooms', '--socket', '/nonexistent'], standalone_mode=False)"
+    )
+    loaded = (
+        f"try:\n exec({asked!r})\nexcept SystemExit:\n print(sorted({{'fastapi', 'uvloop', 'structlog'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{loaded}"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
