@@ -33,6 +33,9 @@ _SWITCH_S = 0.0005
 """How long the event loop may keep the store's threads from running. The default, 5 ms, is paid at each of their steps."""
 
 _FAILED = 1
+_WENT_BACK = 3
+"""The store went back. Started anew, a server could not tell: a supervisor is to leave it to someone who looks."""
+
 _DATE_S = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -67,6 +70,7 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], connect
         loop,
         connections=connections,
         fatal=_fail,
+        went_back=lambda reason: _fail(reason, _WENT_BACK),
         stop=lambda: _ask_to_stop(asked, limit_s(reloading.settings)),
     )
     reloading = Reloading(settings, read_again, server, opened)
@@ -151,10 +155,10 @@ def _overdue(limit_s: float) -> NoReturn:
     os._exit(_FAILED)
 
 
-def _fail(reason: str) -> NoReturn:
+def _fail(reason: str, code: int = _FAILED) -> NoReturn:
     """End as a crash would: nothing more is published, and neither sessions nor places in the relay are touched."""
     _log.critical("stopped at once: the server must not go on", reason=reason)
-    os._exit(_FAILED)
+    os._exit(code)
 
 
 async def _start(server: Server, opened: Sequence[Port]) -> None:

@@ -138,17 +138,18 @@ def wire(
     *,
     connections: int,
     fatal: Callable[[str], None],
+    went_back: Callable[[str], None],
     stop: Callable[[], None],
 ) -> Server:
     """Put a server together, nothing opened yet. Raises ``SetupError``.
 
-    ``connections``: how many there may be. ``fatal`` is told, in a sentence, why the server must not go on. ``stop`` has it go
-    down in good order.
+    ``connections``: how many there may be. ``fatal`` is told, in a sentence, why the server must not go on; ``went_back`` the
+    same, where none may before someone has looked. ``stop`` has it go down in good order.
     """
     container = make_container(settings, clock)
     wheel = TimerWheel(TICK_S)
     health = ServerHealth(container)
-    chat = _chat(settings, container, clock, fatal)
+    chat = _chat(settings, container, clock, fatal, went_back)
     gate = _gate(settings, container, chat, clock, wheel, loop)
     ticker = Ticker(wheel, clock, TICK_S, warn_s=settings.log.loop_lag_s)
     origins = AllowedOrigins(settings.listen.allowed_origins)
@@ -211,13 +212,19 @@ def _listeners(settings: Settings, house: House, loop: asyncio.AbstractEventLoop
     return listeners
 
 
-def _chat(settings: Settings, container: Container, clock: Clock, fatal: Callable[[str], None]) -> Chat:
+def _chat(
+    settings: Settings,
+    container: Container,
+    clock: Clock,
+    fatal: Callable[[str], None],
+    went_back: Callable[[str], None],
+) -> Chat:
     epoch = new_epoch()
     store, relay = container.get(Store), container.get(Relay)
     rooms = Rooms(store, lambda change: outbox.announce(change), RoomLimits(settings.chat.rooms_cached))
     departures = Departures(rooms)
     relay.listen_for_departures(departures.depart)
-    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat), went_back=fatal)
+    feeds = Feeds(store, rooms, clock, lambda: relay.is_up, portions.feed_limits(settings.chat), went_back=went_back)
     lease = LeaseKeeper(store, clock, settings.server_id, epoch, fatal)
     outbox = Outbox(store, relay, clock, lambda record: offer(feeds, record), OutboxLimits(), may_publish=lambda: lease.is_held)
     return Chat(

@@ -1,8 +1,9 @@
 """The command ``stompgate``.
 
 Exit codes: 0 when all went well; 1 when the server could not start or failed, or when a running one was not found or did
-not do what was asked; 2 when the command line or the settings are wrong; 130 when a command that asks a running one was
-ended by Ctrl-C. Every error is said in one line each on standard error, never as a traceback.
+not do what was asked; 2 when the command line or the settings are wrong; 3 when a back-up was put back under the server;
+130 when a command that asks a running one was ended by Ctrl-C. Every error is said in one line each on standard error,
+never as a traceback.
 """
 
 from __future__ import annotations

@@ -85,7 +85,9 @@ class ServerThread:
         self.loop = asyncio.get_running_loop()
         self.clock = JumpingClock(self.loop)
         self._stop = asyncio.Event()
-        self.server = server = wire(self._settings, self.clock, self.loop, connections=1000, fatal=_fail, stop=self._stop.set)
+        self.server = server = wire(
+            self._settings, self.clock, self.loop, connections=1000, fatal=_fail, went_back=_fail, stop=self._stop.set
+        )
         async with server.container:
             await server.chat.lease.take()
             server.chat.lease.start()

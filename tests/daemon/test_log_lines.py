@@ -207,7 +207,9 @@ def _sum(daemon: Daemon, name: str) -> float:
 
 async def test_the_statistics_come_after_a_minute_and_then_every_half_hour(tmp_path: Path) -> None:
     clock, settings = FakeClock(), Settings.model_validate({"store": f"sqlite://{tmp_path}/chat.db"})
-    server = wire(settings, clock, asyncio.get_running_loop(), connections=1, fatal=pytest.fail, stop=lambda: None)
+    server = wire(
+        settings, clock, asyncio.get_running_loop(), connections=1, fatal=pytest.fail, went_back=pytest.fail, stop=lambda: None
+    )
     with capture_logs() as lines:
 
         async def told_after(seconds: float, number: int) -> None:

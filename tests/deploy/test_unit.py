@@ -99,10 +99,13 @@ def test_an_instance_may_have_settings_of_its_own(tmp_path: Path) -> None:
     assert Unit(UNIT.read_text(), "8071", tmp_path).environment["STOMPGATE_SERVER_ID"] == f"{HOST}-8071"
 
 
-def test_it_is_not_started_again_for_wrong_settings_and_else_always(unit: Unit, tmp_path: Path) -> None:
+def test_it_is_not_started_again_for_wrong_settings_or_a_store_that_went_back_and_else_always(
+    unit: Unit, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "stompgate", "serve", "--port", "high"]
     code = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode
-    assert (unit.value("Restart"), unit.value("RestartPreventExitStatus")) == ("always", str(code))
+    went_back = 3  # tests/daemon/test_restore.py: started again, it could not tell
+    assert (unit.value("Restart"), unit.value("RestartPreventExitStatus")) == ("always", f"{code} {went_back}")
 
 
 # What we do

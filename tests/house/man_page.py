@@ -64,6 +64,9 @@ The server could not start, or failed; a running one was not found, or did not d
 .B 2
 The command line or the settings are wrong; each mistake is said in one line on standard error.
 .TP
+.B 3
+A back-up was put back while the server ran. It is not to be started again before that was seen to.
+.TP
 .B 130
 A command that asks a running server was ended by Ctrl\\-C.
 .SH EXAMPLES
