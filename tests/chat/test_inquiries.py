@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -21,6 +20,7 @@ from stompgate.ports.store import StoreUnavailable
 from stompgate.stores.sqlite import SqliteStore
 from tests.fakes import FakeClock
 from tests.memory_store import MemoryRows, MemoryStore
+from tests.pages import blocks
 from tests.waiting import until
 
 DAY_S = 86_400.0
@@ -240,9 +240,7 @@ async def test_after_days_of_failures_it_is_given_up_named_and_counted(
 
 
 async def test_the_page_says_how_to_see_and_try_again_what_was_given_up(store: SqliteStore, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs/operations/mail.md").read_text()
-    (delete,) = re.findall(r"^    (DELETE .*)$", page, re.MULTILINE)
-    (select,) = re.findall(r"^    (SELECT .*)$", page, re.MULTILINE)
+    delete, select = blocks("docs/operations/mail.md", "sql")
     asked = await store.add_inquiry(Inquiry(0, "kim", "k@x.kr", "010", "hi"))
     await store.put_off_mail(0)
     assert list(await store.give_up_mail(2**62)) == [asked.id]

@@ -28,7 +28,8 @@ def run_make(folder: Path, runtime: str) -> subprocess.Popen[bytes]:
     environment |= {"STOMPGATE_LISTEN__PORT": "0", "STOMPGATE_STORE": f"sqlite://{folder}/chat.db"}
     environment["XDG_RUNTIME_DIR"] = runtime
     with (folder / "said").open("wb") as said, (folder / "log").open("wb") as log:
-        return subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=said, stderr=log, start_new_session=True)
+        make = ["make", "--no-print-directory", "run"]  # a make within another says where it is
+        return subprocess.Popen(make, cwd=ROOT, env=environment, stdout=said, stderr=log, start_new_session=True)
 
 
 def test_the_quick_start_is_true_from_make_run_to_its_end(tmp_path: Path) -> None:

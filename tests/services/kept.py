@@ -38,10 +38,19 @@ def _free_port() -> int:
     """
     first = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _USUAL_EPHEMERAL_FIRST
     for port in random.sample(range(_LOWEST, max(first, _LOWEST + _TRIES)), _TRIES):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _is_held(port):
             return port
     raise RuntimeError(f"no free port in {_TRIES} tries between {_LOWEST} and {first}")
+
+
+def _is_held(port: int) -> bool:
+    """Hold a free port for this process, which a server of ours may still take (SO_REUSEADDR), and nobody else finds free."""
+    holder = socket.socket()
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        holder.close()
+        return False
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.detach()  # until the process ends
+    return True

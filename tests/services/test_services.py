@@ -150,6 +150,14 @@ def test_ports_are_none_that_the_kernel_gives_to_outgoing_connections(tmp_path: 
     assert not any(first <= port <= last for port in ports)
 
 
+def test_a_port_is_given_to_one_alone_who_may_take_it_later(tmp_path: Path) -> None:
+    port = kept_port(tmp_path)
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):
+        another.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(server.getsockname()):
+        pass
+
+
 @pytest.mark.parametrize("pause", [False, True], ids=["running", "paused"])
 def test_servers_end_with_the_run_that_started_them_though_it_was_killed(tmp_path: Path, pause: bool) -> None:
     start = (
