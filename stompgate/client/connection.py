@@ -149,8 +149,12 @@ class Connection:
             raise refused_by(answer.headers, answer.body)
         if answer.command != Command.CONNECTED or answer.headers.get("version") != Version.V1_2.value:
             raise ConnectionLost("no-common-version", "The server does not speak STOMP 1.2.", retry=False)
+        try:
+            offered = parse(answer.headers.get("heart-beat"))
+        except Refusal as refusal:
+            raise _no_stomp(refusal) from refusal
         # The arithmetic is the server's: seen from here we are that side.
-        return negotiate(client=parse(answer.headers.get("heart-beat")), server=self._options.heart_beat)
+        return negotiate(client=offered, server=self._options.heart_beat)
 
     async def listen_for_errors(self) -> None:
         """From here on a refusal that concerns the application ends what it refuses, and not the connection."""
@@ -194,7 +198,7 @@ class Connection:
         try:
             return self._parser.next_frame()
         except Refusal as refusal:
-            raise ConnectionLost(refusal.cause.code, f"What came is no STOMP: {refusal.explanation}", retry=False) from refusal
+            raise _no_stomp(refusal) from refusal
 
     async def _take(self, frame: Frame) -> None:
         headers = frame.headers
@@ -275,6 +279,10 @@ class Connection:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _no_stomp(refusal: Refusal) -> ConnectionLost:
+    return ConnectionLost(refusal.cause.code, f"What came is no STOMP: {refusal.explanation}", retry=False)
 
 
 def _is_seen(answer: asyncio.Future[Frame]) -> None:

@@ -6,6 +6,7 @@ Pure. Each failure has the ``code`` of docs/errors.md where the server named one
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -69,6 +70,13 @@ def lost_by_close(close_code: int | None, reason: str) -> ConnectionLost:
     code = reason or "connection-lost"
     text = f"The WebSocket was closed with {close_code}." if close_code is not None else "The connection was cut."
     return ConnectionLost(code, text, retry=_RETRY_BY_CODE.get(code, True), close_code=close_code)
+
+
+def lost_before_open(error: Exception) -> ConnectionLost:
+    """What it means that no connection was made. A certificate that is not trusted is none the next time either."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionLost("certificate-refused", error.verify_message, retry=False)
+    return ConnectionLost("unreachable", str(error) or "no answer in time")
 
 
 def lost_by_handshake(status: int, body: bytes) -> ConnectionLost:

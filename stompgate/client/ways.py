@@ -13,11 +13,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
-from .failures import ConnectionLost, lost_by_close, lost_by_handshake
+from .failures import ConnectionLost, lost_before_open, lost_by_close, lost_by_handshake
 from .options import FRAME_LIMIT_BYTES, Options
 
 SUBPROTOCOL: Final = Subprotocol("v12.stomp")
 _TCP_SCHEMES: Final = ("tcp", "tls")
+_TLS_SCHEMES: Final = ("tls", "wss")
 _READ_BYTES: Final = 65536
 _CLOSE_S: Final = 2.0  # a lost connection is closed too, and nobody should wait for an answer to that
 
@@ -91,7 +92,7 @@ async def _websocket(url: str, options: Options) -> AsyncIterator[Way]:
     connecting = connect(
         url,
         subprotocols=[SUBPROTOCOL],
-        ssl=options.tls if urlsplit(url).scheme == "wss" else None,
+        ssl=_tls(url, options),
         compression=None,
         proxy=None,
         ping_interval=None,  # STOMP's heart-beats do that
@@ -104,7 +105,7 @@ async def _websocket(url: str, options: Options) -> AsyncIterator[Way]:
     except InvalidStatus as refused:
         raise lost_by_handshake(refused.response.status_code, bytes(refused.response.body or b"")) from refused
     except (OSError, InvalidHandshake) as error:
-        raise ConnectionLost("unreachable", str(error)) from error
+        raise lost_before_open(error) from error
     async with socket:
         yield WebSocketWay(socket)
 
@@ -112,19 +113,26 @@ async def _websocket(url: str, options: Options) -> AsyncIterator[Way]:
 @asynccontextmanager
 async def _tcp(url: str, options: Options) -> AsyncIterator[Way]:
     address = urlsplit(url)
-    tls = (options.tls or ssl.create_default_context()) if address.scheme == "tls" else None
     try:
         async with asyncio.timeout(options.deadline_s):
-            reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=tls)
+            reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=_tls(url, options))
     except OSError as error:  # a TimeoutError is one
-        raise ConnectionLost("unreachable", str(error) or "no answer in time") from error
+        raise lost_before_open(error) from error
     try:
         yield TcpWay(reader, writer)
     finally:
         writer.close()
-        with suppress(OSError):
-            async with asyncio.timeout(_CLOSE_S):
-                await writer.wait_closed()
+        try:
+            with suppress(OSError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await writer.wait_closed()
+        finally:
+            writer.transport.abort()  # a server that does not read would keep what waits, and the socket, for ever
+
+
+def _tls(url: str, options: Options) -> ssl.SSLContext | None:
+    """The context of a URL with TLS: without one of the user's own, certificates are checked as the system does."""
+    return (options.tls or ssl.create_default_context()) if urlsplit(url).scheme in _TLS_SCHEMES else None
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:

@@ -24,7 +24,7 @@ from typing import Final, Self
 from urllib.parse import urlencode, urlsplit
 
 READY: Final = re.compile(r"^stompgate \S+ is ready: open ((https?)://(\S+):(\d+))/test/$", re.MULTILINE)
-TCP: Final = re.compile(r"^stompgate \S+ takes STOMP over (?:TCP|TLS) at (\S+:\d+)$", re.MULTILINE)
+TCP: Final = re.compile(r"^stompgate \S+ takes STOMP over (TCP|TLS) at (\S+:\d+)$", re.MULTILINE)
 DEADLINE_S: Final = 30.0
 _POLL_S: Final = 0.01
 _LOG_LINES: Final = 50
@@ -101,7 +101,7 @@ class Server:
     def start_again(self) -> Self:
         """Start it with its data on the ports that it had, where its clients look for it."""
         tcp = TCP.search(self._output.read_text())
-        self._kept_ports = ("--port", str(self.port), *(("--tcp-port", _port(tcp[1])) if tcp is not None else ()))
+        self._kept_ports = ("--port", str(self.port), *(("--tcp-port", _port(tcp[2])) if tcp is not None else ()))
         return self.start()
 
     def spawn(self) -> None:
@@ -188,10 +188,10 @@ class Server:
 
     @property
     def tcp_url(self) -> str:
-        """Where STOMP over TCP is spoken, like ``tcp://localhost:40000``, if such a port is open."""
+        """Where STOMP over TCP is spoken, like ``tcp://localhost:40000`` or ``tls://…``, if such a port is open."""
         said = TCP.search(self._output.read_text())
         assert said is not None, "it has no port for TCP"
-        return f"tcp://{said[1]}"
+        return f"{said[1].lower()}://{said[2]}"
 
     @property
     def pid(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from stompgate.client import Connection, ConnectionLost, NoAnswer, Options, Refu
 from stompgate.stomp.heartbeats import NO_HEARTBEAT, HeartBeat
 from tests.clients.rooms import HOSTILE_CONTENTS, history, intake_of, subscription_of
 from tests.daemon_process import Daemon, Launch, launcher
+from tests.deploy.certificates import issue
 from tests.proxy import Proxy, Way
 from tests.waiting import until
 from tests.wire_client import make_room
@@ -195,10 +197,33 @@ async def test_who_may_not_come_in_is_told_why(daemon: Daemon, launch: Launch, t
     assert not lost.value.retry
 
 
-async def test_what_is_no_stomp_ends_the_connection(daemon: Daemon) -> None:
+async def test_over_tls_only_a_certificate_that_is_trusted_will_do(
+    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = issue(tmp_path, "tests")
+    listen = {"tls_certificate": str(issued.certificate), "tls_key": str(issued.key)}
+    daemon = launch({"listen": listen, "tcp": {"port": 0}})
+    assert [url.partition(":")[0] for url in (daemon.ws_url, daemon.tcp_url)] == ["wss", "tls"]
+    own = Options(tls=ssl.create_default_context(cafile=str(issued.certificate)))
+    for url in (daemon.ws_url, daemon.tcp_url):
+        async with connect(url, user="buyer", options=own) as buyer, buyer.subscribe("/topic/any") as subscription:
+            await buyer.send("/topic/any", "안녕" * 10_000)
+            assert (await anext(subscription)).text == "안녕" * 10_000
+        with pytest.raises(ConnectionLost, match="certificate-refused") as lost:
+            async with connect(url, user="buyer"):
+                pass
+        assert not lost.value.retry
+    monkeypatch.setenv("SSL_CERT_FILE", str(issued.certificate))  # where a system's own are looked for
+    for url in (daemon.ws_url, daemon.tcp_url):
+        async with connect(url, user="buyer") as buyer:
+            await buyer.send("/topic/any", "x")
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"CONNECTED\nversion:1.2\nheart-beat:often\n\n\0"])
+async def test_what_is_no_stomp_ends_the_connection(said: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\0")
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.write(said)
         await writer.drain()
         writer.close()
 
@@ -207,6 +232,29 @@ async def test_what_is_no_stomp_ends_the_connection(daemon: Daemon) -> None:
             async with connect(f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"):
                 pass
     assert not lost.value.retry
+
+
+async def test_a_server_that_does_not_read_gets_nothing_more_from_a_client_that_has_left() -> None:
+    has_left, came = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\0")
+        writer.write(b"CONNECTED\nversion:1.2\n\n\0RECEIPT\nreceipt-id:r1\n\n\0")
+        await has_left.wait()
+        number = 0
+        with suppress(ConnectionResetError):
+            while piece := await reader.read(65536):
+                number += len(piece)
+        came.set_result(number)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(NoAnswer):
+            async with connect(url, options=Options(heart_beat=NO_HEARTBEAT, deadline_s=0.2)) as connection:
+                await connection.send("/topic/any", b"x" * 32_000_000)
+        has_left.set()
+        assert await came < 32_000_000
 
 
 async def test_many_ask_at_once_and_each_has_its_own_answer(url: str) -> None:
