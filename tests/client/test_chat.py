@@ -157,6 +157,7 @@ async def test_what_trying_again_cannot_help_is_raised_and_the_rest_goes_on(shar
 
 async def test_what_is_to_be_tried_later_is_sent_again_on_the_same_connection(launch: Launch) -> None:
     daemon = launch()
+    daemon.expected_log.add("messages cannot be stored")
     room = await make_room(daemon.url, BUYER, SELLER)
     async with (
         Proxy("127.0.0.1", daemon.port) as proxy,

@@ -59,8 +59,8 @@ def test_a_test_that_fails_shows_the_logs_of_its_servers_and_these_have_the_sett
     said = run("-m", "pytest", *options, folder=tmp_path)
     assert "1 failed" in said
     assert said.count("log of http://localhost:") == 2
-    assert '"server_id":"a-name-of-its-own"' in said
-    assert '"server_id":"another-name"' in said
+    assert '"server":"a-name-of-its-own"' in said
+    assert '"server":"another-name"' in said
 
 
 def test_a_server_that_does_not_start_says_why() -> None:
