@@ -96,6 +96,7 @@ class Gate:
     ids: MessageIds = field(init=False, default_factory=MessageIds)
     closes: Counter[Cause] = field(init=False, default_factory=Counter)
     empty: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _closing: Cause | None = field(init=False, default=None)
 
     def attach(self, link: Link) -> Peer:
         """Make the peer for a new connection."""
@@ -114,6 +115,13 @@ class Gate:
         """How many connections there are now."""
         return len(self.peers)
 
+    def joined(self, peer: Peer) -> None:
+        """A connection has come. Whoever comes when all are closed is closed too, as soon as it is made."""
+        self.peers.add(peer)
+        self.counters.opened[peer.link.transport] += 1
+        if self._closing is not None:
+            self.loop.call_soon(peer.close, self._closing)
+
     def left(self, peer: Peer, cause: Cause) -> None:
         """A connection is gone."""
         self.peers.discard(peer)
@@ -124,7 +132,8 @@ class Gate:
             self.empty.set()
 
     def close_all(self, cause: Cause) -> None:
-        """Close every connection; ``empty`` is set when the last has gone."""
+        """Close every connection, and every one that still comes; ``empty`` is set when the last has gone."""
+        self._closing = cause
         if self.peers:
             self.empty.clear()
         else:

@@ -105,8 +105,7 @@ class Peer:
         first_frame_s = self.opened_s + gate.settings.first_frame_s
         # Of the first frame; after DISCONNECT, of the client's close; when dismissed, of the store's answers.
         self._deadline: Entry | None = gate.wheel.schedule(first_frame_s, self._first_frame_late)
-        gate.peers.add(self)
-        gate.counters.opened[link.transport] += 1
+        gate.joined(self)
 
     @property
     def version(self) -> Version:

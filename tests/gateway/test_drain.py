@@ -202,3 +202,12 @@ async def test_who_leaves_meanwhile_takes_nobodys_turn_and_is_not_waited_for() -
     assert waits.state is not State.CLOSING or waits.is_gone
     scene.intake.answer(Stored(MESSAGE, repeated=False))
     await asyncio.sleep(0)
+
+
+async def test_who_comes_when_all_are_closed_is_closed_too() -> None:
+    scene = Scene()
+    scene.gate.close_all(Cause.SERVER_STOPPING)
+    link = RecordingLink(scene.clock)
+    scene.gate.attach(link)
+    await asyncio.sleep(0)
+    assert link.closes == GONE
