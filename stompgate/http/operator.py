@@ -40,6 +40,7 @@ from .rooms import Room
 from .tail import NDJSON, TailAnswer, TailLink
 
 LIST_LIMIT = 1000
+ROOM_ID_LIMIT = 2**63 - 1
 NO_SUCH_ROOM = "There is no such room."
 
 Limit = Annotated[int, Query(ge=1, le=LIST_LIMIT, description="How many are listed at most.")]
@@ -77,7 +78,7 @@ def _rooms(routes: APIRouter, parts: HttpParts, settings: HttpSettings) -> None:
     @routes.get("/rooms", response_model=RoomsObject, summary="List rooms")
     async def rooms(
         user: User = None,
-        before: Annotated[int | None, Query(ge=0, description="Only rooms whose `id` is below this.")] = None,
+        before: Annotated[int | None, Query(ge=0, le=ROOM_ID_LIMIT, description="Only rooms whose `id` is below this.")] = None,
         limit: Limit = 100,
     ) -> Response:
         """The newest first. The next older page is asked for with the `before` of this one; it is null at the end."""

@@ -77,6 +77,12 @@ async def test_no_page_is_granted_these_paths_even_where_all_origins_are_allowed
             assert "access-control-allow-origin" not in answer.headers
 
 
+async def test_a_number_that_no_store_can_hold_is_the_askers_mistake_not_an_outage(house: House) -> None:
+    async with house.client(EVERYTHING) as client:
+        answer = await client.get("/operator/rooms", params={"before": 2**63}, headers=bearer(TOKEN))
+    assert (answer.status_code, code_of(answer)) == (400, "bad-request")
+
+
 async def test_the_document_shows_the_paths_and_what_they_take(house: House) -> None:
     async with house.client() as client:
         document = (await client.get("/openapi.json")).json()
