@@ -39,12 +39,19 @@ def asking(name: str) -> Callable[[Callable[..., None]], click.Command]:
             **others: Any,
         ) -> None:
             from .server_link import NotDone, ServerLink
-            from .shown import clean
+            from .shown import clean, fit_to_terminal
 
+            fit_to_terminal()
             try:
                 act(ServerLink(_way(socket, url, token_file, config, server_id)), **others)
             except NotDone as error:
                 fail(clean(error))
+            except UnicodeError:
+                fail("expected text in the locale's encoding, as UTF-8", WRONG_SETTINGS)
+            except BrokenPipeError:
+                raise  # whoever read the output has left, and click says nothing
+            except OSError as error:
+                fail(f"the output cannot be written: {error.strerror}")
             except KeyboardInterrupt:
                 raise SystemExit(INTERRUPTED) from None
 

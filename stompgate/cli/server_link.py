@@ -82,9 +82,8 @@ class ServerLink:
     def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """The same for a change."""
         with self._speaking():
-            return json.loads(
-                self._ask("POST", path, {}, b"" if body is None else json.dumps(body).encode()).read(_ANSWER_LIMIT_BYTES)
-            )
+            given = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+            return json.loads(self._ask("POST", path, {}, given).read(_ANSWER_LIMIT_BYTES))
 
     def lines(self, path: str, **query: object) -> Iterator[Any]:
         """Objects as they come, one a line, for as long as the server goes on."""
@@ -95,8 +94,10 @@ class ServerLink:
                 None
             )  # a room may be silent for hours; a host that is gone is noticed all the same
             self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            while (line := answer.readline(_LINE_LIMIT_BYTES)).endswith(b"\n"):  # half a line was cut off
+            while (line := answer.readline(_LINE_LIMIT_BYTES)).endswith(b"\n"):
                 yield json.loads(line)
+            if line or answer.length:  # http.client says nothing where an answer is cut off
+                raise ConnectionResetError
 
     def pid(self) -> int | None:
         """The process at the other end of the socket, as it is called here; None over a network."""
@@ -130,6 +131,8 @@ class ServerLink:
             raise NotDone(f"the server at {self._way.name} ended the connection") from None
         except OSError as error:
             raise NotDone(f"the server at {self._way.name} cannot be reached: {error.strerror or error}") from None
+        except UnicodeEncodeError:
+            raise  # it was not sent: a word of the command line is no text
         except ValueError:
             raise NotDone(f"what answers at {self._way.name} is no stompgate") from None
 

@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any, Final
 
 from rich.console import Console
@@ -28,6 +29,12 @@ class Column:
     whole: bool = False
     wide: bool = False
     number: bool = False
+
+
+def fit_to_terminal() -> None:
+    """Write out also what the terminal's encoding lacks, instead of failing at it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def clean(text: object) -> str:
@@ -58,12 +65,12 @@ def line(*pieces: tuple[object, str]) -> None:
 
 def document(value: Any) -> None:
     """Print JSON over several lines."""
-    print(_safe(json.dumps(value, ensure_ascii=False, indent=2)))
+    print(_json(value, indent=2))
 
 
 def json_line(value: Any) -> None:
     """Print JSON on one line, at once."""
-    print(_safe(json.dumps(value, ensure_ascii=False)), flush=True)
+    print(_json(value), flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -85,7 +92,9 @@ def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
-def _safe(text: str) -> str:
+def _json(value: Any, indent: int | None = None) -> str:
+    is_utf8 = sys.stdout.encoding.lower() == "utf-8"  # another has no place for some signs, and JSON has escapes of its own
+    text = json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
     return _BEYOND_ASCII_CONTROLS.sub(lambda found: found[0] if _is_visible(found[0]) else _escaped(found[0]), text)
 
 

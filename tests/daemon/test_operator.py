@@ -325,6 +325,46 @@ async def test_what_does_not_reach_a_server_says_what_was_expected(server: Daemo
     assert "no member of it" in (await run(server, "send", "none", "--as", "kim", "x", code=1)).stderr
 
 
+async def test_what_is_no_text_is_not_sent_and_what_cannot_be_shown_is_written_out(server: Daemon) -> None:
+    room = await make_room(server.url)
+    for words in (("tail", "\udcff"), ("sessions", "--user", "\udcff"), ("send", room, "--as", "buyer", "\udcff")):
+        assert "expected text" in (await run(server, *words, code=2)).stderr
+    await run(server, "send", room, "--as", "buyer", "👋 김")
+    how = ("tail", room, "--no-follow")
+    assert (await run(server, *how, PYTHONIOENCODING="ascii")).stdout.endswith("buyer: \\U0001f44b \\uae40\n")
+    said = (await run(server, *how, "--json", PYTHONIOENCODING="ascii")).stdout
+    assert said.isascii()
+    assert json.loads(said)["content"] == "👋 김"
+
+
+def test_output_that_cannot_be_written_is_said_in_one_line(server: Daemon) -> None:
+    command = [sys.executable, "-m", "stompgate", "sessions", "--server-id", "test-server"]
+    for more in ((), ("--json",)):
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(
+                [*command, *more], stdout=full, stderr=subprocess.PIPE, env=server.environment, timeout=DEADLINE_S, check=False
+            )
+        said = b"stompgate: the output cannot be written: No space left on device\n"
+        assert (ended.returncode, ended.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("half", [b'{"sender":"a"', b""])
+async def test_an_answer_that_was_cut_off_is_no_success(server: Daemon, tmp_path: Path, half: bytes) -> None:
+    line = b'{"sender":"a","content":"b","timestamp":"2026-01-01T00:00:00","seq":1}\n'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + line + half)
+        await writer.drain()
+        writer.close()
+
+    place = tmp_path / "cut.sock"
+    async with await asyncio.start_unix_server(answer, place):
+        done = await run(server, "tail", "any", "--no-follow", "--socket", str(place), code=1)
+    assert done.stdout.endswith("a: b\n")
+    assert "ended the connection" in done.stderr
+
+
 async def test_the_socket_has_the_operators_paths_and_the_servers_state(server: Daemon) -> None:
     async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(server.operator_socket))) as client:
         found = {
