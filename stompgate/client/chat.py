@@ -9,7 +9,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -76,10 +76,9 @@ class ChatClient:
         raised where the events are taken.
         """
         following = Following(room, since, self._connected, self._options)
-        try:
+        async with AsyncExitStack() as leaving:
+            leaving.push_async_exit(following.leave)
             yield following
-        finally:
-            await following.leave()
 
     async def _connected(self) -> Connection:
         """The connection, once there is one. Raises the failure after which none is tried any more."""

@@ -6,7 +6,7 @@ Two tasks belong to it, one that reads and one for heart-beats; both end with ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Final
@@ -98,22 +98,24 @@ class Connection:
     ) -> AsyncIterator[Subscription]:
         """A subscription, from its RECEIPT to its UNSUBSCRIBE. ``since``: the last position seen in this room.
 
-        Raises ``Refused``.
+        Raises ``Refused``. Left by an exception, as a timeout is, it does not wait until the server has answered.
         """
         subscription = Subscription(f"s{next(self._numbers)}", self._options.waiting_messages)
         named = {"id": subscription.id, "destination": destination, "ack": ack, **(headers or {})}
         if since is not None:
             named["since"] = since
         self._subscriptions[subscription.id] = subscription
+        leave: Callable[[Frame], Awaitable[object]] = self._write
         try:
             receipt = await self._ask(Frame(Command.SUBSCRIBE, named), lambda: subscription.came)
             subscription.begin(receipt.headers)
             yield subscription
+            leave = self._ask
         finally:
             subscription.end(None)
             del self._subscriptions[subscription.id]
             with suppress(Failure):  # then the connection ends, and the subscription with it
-                await self._ask(Frame(Command.UNSUBSCRIBE, {"id": subscription.id}))
+                await leave(Frame(Command.UNSUBSCRIBE, {"id": subscription.id}))
 
     async def ack(self, message: Message) -> None:
         """ACK a message of a subscription with ``ack="client"`` or ``"client-individual"``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from types import TracebackType
 
 from .connection import Connection
 from .failures import Failure
@@ -54,10 +55,15 @@ class Following:
         self._back_off = BackOff(self._options)
         return Joined(self._position, self._subscription.recovered)
 
-    async def leave(self) -> None:
-        """End the subscription, if there is one."""
+    async def leave(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """End the subscription, if there is one; by an exception without waiting for the answer."""
         self._subscription = None
-        await self._subscribed.aclose()
+        await self._subscribed.__aexit__(kind, error, traceback)
 
 
 async def bear(failure: Failure, connection: Connection | None, back_off: BackOff) -> None:

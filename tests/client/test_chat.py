@@ -195,6 +195,25 @@ async def test_a_message_is_not_tried_longer_than_was_said(shared_daemon: Daemon
         assert await buyer.send(room, "hello", message_id="m-1") == "m-1"
 
 
+async def test_who_is_cancelled_waits_for_no_answer(shared_daemon: Daemon, proxy: Proxy) -> None:
+    room = await make_room(shared_daemon.url, BUYER, SELLER)
+
+    async def follows(begun: asyncio.Event) -> None:
+        async with ChatClient(at(proxy), user=BUYER, options=Options(deadline_s=3600.0)) as chat, chat.follow(room) as events:
+            await joined(events)
+            begun.set()
+            await anext(events)
+
+    begun = asyncio.Event()
+    following = asyncio.create_task(follows(begun))
+    await begun.wait()
+    proxy.held = frozenset({Way.TO_CLIENT})
+    following.cancel()
+    await asyncio.wait([following], timeout=10)
+    assert following.cancelled()
+    proxy.heal()
+
+
 async def test_whoever_still_waits_when_the_chat_is_left_is_told(shared_daemon: Daemon, proxy: Proxy) -> None:
     await proxy.refuse()
     async with two(at(proxy)) as (buyer, _):

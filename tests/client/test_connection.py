@@ -23,6 +23,7 @@ from tests.waiting import until
 from tests.wire_client import make_room
 
 BEAT_MS = 200
+HANGS_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,23 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_was_sa
         with pytest.raises(TimeoutError):
             async with connection.subscribe("/topic/any"):
                 pass
+        proxy.heal()
+
+
+async def test_who_is_cancelled_waits_for_no_answer(url: str) -> None:
+    async def takes(connection: Connection, begun: asyncio.Event) -> None:
+        async with connection.subscribe("/topic/any") as subscription:
+            begun.set()
+            await anext(subscription)
+
+    async with through_proxy(url, heart_beat=NO_HEARTBEAT, deadline_s=3600.0) as (proxy, connection):
+        begun = asyncio.Event()
+        taking = asyncio.create_task(takes(connection, begun))
+        await begun.wait()
+        proxy.held = frozenset({Way.TO_CLIENT})
+        taking.cancel()
+        await asyncio.wait([taking], timeout=HANGS_S)
+        assert taking.cancelled()
         proxy.heal()
 
 
