@@ -63,6 +63,12 @@ async def test_a_server_that_goes_takes_only_its_own_clients_and_nginx_finds_the
                 assert (await client.expect("MESSAGE")).body == b"hello"
 
 
+async def test_operators_paths_end_at_nginx_however_they_are_written(nginx: Service) -> None:
+    async with httpx.AsyncClient(base_url=nginx.url, trust_env=False) as http:
+        for path in ("/operator/sessions", "/%6fperator%2Fsessions", "//operator/sessions"):
+            assert (await http.get(path)).status_code == 404
+
+
 async def test_a_page_from_nginx_has_the_same_origin_and_another_has_not(nginx: Service) -> None:
     async with opened(ws_url(nginx), origin=Origin(nginx.url)) as client:
         await client.connect()
