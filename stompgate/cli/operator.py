@@ -196,7 +196,10 @@ def publish(link: ServerLink, *, destination: str, text: str, headers: Sequence[
     pairs = [header.partition(":") for header in headers]
     if any(not (name and colon) for name, colon, _ in pairs):
         fail("--header: expected NAME:VALUE", WRONG_SETTINGS)
-    body = {"destination": destination, "body": _text(text), "headers": {name: value.strip() for name, _, value in pairs}}
+    named = {name: value.strip() for name, _, value in pairs}
+    if len(named) < len(pairs):
+        fail("--header: expected each NAME once", WRONG_SETTINGS)
+    body = {"destination": destination, "body": _text(text), "headers": named}
     answer = link.post("/publish", body)
     if as_json:
         shown.document(answer)

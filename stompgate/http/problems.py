@@ -31,6 +31,12 @@ _EXPECTED: Mapping[str, str] = {
     "string_too_short": "must have at least {min_length} characters",
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
+    "bool_parsing": "must be true or false",
+    "json_invalid": "must be JSON, in UTF-8",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_type": "must be a text",
+    "extra_forbidden": "is not known here",
 }
 
 

@@ -237,6 +237,8 @@ async def test_publish_reaches_topics_users_and_queues(server: Daemon) -> None:
             assert said.stdout == f"published to {name}\n"
             message = await client.expect("MESSAGE")
             assert (message.body.decode(), message.headers["kind"]) == ("안녕", "greeting")
+    twice = ("--header", "kind:a", "--header", "kind:b")
+    assert "each NAME once" in (await run(server, "publish", "/topic/news", "x", *twice, code=2)).stderr
     assert await told(server, "publish", "/topic/nobody", "-") == {"destination": "/topic/nobody"}
 
 

@@ -83,6 +83,23 @@ async def test_a_number_that_no_store_can_hold_is_the_askers_mistake_not_an_outa
     assert (answer.status_code, code_of(answer)) == (400, "bad-request")
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "body must be JSON, in UTF-8."),
+        (b'{"destination":"\\ud800","body":""}', "body must be JSON, in UTF-8."),
+        (b"[]", "body must be an object."),
+        (b'{"destination":"/topic/x","body":1}', "body parameter body must be a text."),
+        (b'{"destination":"/topic/x","body":"","headers":[]}', "body parameter headers must be an object."),
+        (b'{"destination":"/topic/x","body":"","header":{}}', "body parameter header is not known here."),
+    ],
+)
+async def test_a_body_that_is_none_is_answered_with_what_was_expected(house: House, body: bytes, expected: str) -> None:
+    async with house.client(EVERYTHING) as client:
+        answer = await client.post("/operator/publish", content=body, headers=bearer(TOKEN))
+    assert (answer.status_code, answer.json()["detail"]) == (400, expected)
+
+
 async def test_the_document_shows_the_paths_and_what_they_take(house: House) -> None:
     async with house.client() as client:
         document = (await client.get("/openapi.json")).json()
