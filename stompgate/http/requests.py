@@ -13,6 +13,7 @@ from fastapi import Header, Request
 
 from stompgate.model.causes import Cause, Refusal
 
+from .addresses import address_of
 from .parts import EVERYONE, HttpSettings
 
 USER_HEADER = "X-Auth-User"
@@ -90,7 +91,11 @@ def token_only(settings: HttpSettings) -> Callable[[Request], None]:
         # As bytes, and whatever the scheme: how long it takes says nothing of how much was right.
         is_right = compare_digest(given.strip().encode(), token.encode())
         if not is_right or scheme.lower() != "bearer":
-            raise Refusal(Cause.TOKEN_REQUIRED, "Expected Authorization: Bearer and the token of operator.token.")
+            # Who tries tokens is to be seen in the log.
+            detail = f"not the token, from {address_of(request, settings.proxies)}" if given else ""
+            raise Refusal(
+                Cause.TOKEN_REQUIRED, "Expected Authorization: Bearer and the token of operator.token.", detail=detail
+            )
 
     return check
 

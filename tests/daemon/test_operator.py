@@ -316,6 +316,8 @@ async def test_what_does_not_reach_a_server_says_what_was_expected(server: Daemo
     (tmp_path / "token").write_text("another-token-of-the-test")
     wrong = ("--url", server.url, "--token-file", str(tmp_path / "token"))
     assert "the token of operator.token" in (await run(server, "sessions", *wrong, code=1)).stderr
+    (tried,) = [event for event in server.events("request refused") if event["cause"] == "token-required"]
+    assert (tried["path"], tried["detail"]) == ("/operator/sessions", "not the token, from 127.0.0.1")
     assert "expected --token-file" in (await run(server, "sessions", "--url", server.url, code=2)).stderr
     assert "no login in it" in (await run(server, "sessions", "--url", "http://a:b@localhost", code=2)).stderr
     assert "no server listens" in (await run(server, "rooms", "--socket", str(tmp_path / "none"), code=1)).stderr
