@@ -108,7 +108,8 @@ class Outbox:
             await asyncio.wait(works)
         if self._on_the_way and self._relay.is_up:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_answered.wait(), self._limits.close_s)
+                async with asyncio.timeout(self._limits.close_s):
+                    await self._all_answered.wait()
         await self._clear_marks()
 
     def stored(self, message: ChatMessage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -61,7 +62,7 @@ class Relay:
 
 
 class Office:
-    def __init__(self) -> None:
+    def __init__(self, limits: OutboxLimits = LIMITS) -> None:
         self.store = SteeredStore()
         self.store.make_room(ROOM)
         self.relay = Relay()
@@ -69,7 +70,7 @@ class Office:
         self.offered: list[Owed] = []
         self.may_publish = True
         offer = self.offered.append
-        self.outbox = Outbox(self.store, self.relay, self.clock, offer, LIMITS, may_publish=lambda: self.may_publish)
+        self.outbox = Outbox(self.store, self.relay, self.clock, offer, limits, may_publish=lambda: self.may_publish)
 
     async def append(self, count: int = 1) -> list[ChatMessage]:
         """Messages that this server stored, with their marks."""
@@ -310,7 +311,8 @@ async def test_closing_during_a_sweep_and_a_mark_ends_both(office: Office) -> No
     assert not office.store.calls
 
 
-async def test_at_the_end_what_is_on_the_way_is_answered_and_marked(office: Office) -> None:
+async def test_at_the_end_what_is_on_the_way_is_answered_and_marked() -> None:
+    office = Office(replace(LIMITS, close_s=30.0))
     office.outbox.start()
     await settle()
     await office.say(2)
