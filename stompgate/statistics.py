@@ -15,7 +15,7 @@ from stompgate.http.measures import TABLE, Reading, Sources
 from stompgate.http.parts import Health
 from stompgate.http.process import ProcessFigures
 from stompgate.model.causes import Cause
-from stompgate.ports.clock import Clock
+from stompgate.ports.clock import Clock, pause
 
 FIRST_S: Final = 60.0
 """When the first line comes, where lines are further apart than that."""
@@ -61,10 +61,10 @@ class Statistics:
             await asyncio.wait([self._telling])
 
     async def _tell_for_ever(self, every_s: float) -> None:
-        await self._wait(min(FIRST_S, every_s))
+        await pause(self._clock, min(FIRST_S, every_s))
         while True:
             await self._tell()
-            await self._wait(every_s)
+            await pause(self._clock, every_s)
 
     async def _tell(self) -> None:
         parts = {part.name: "ok" if part.ok else part.reason for part in await self._health.parts()}
@@ -88,14 +88,6 @@ class Statistics:
             since=_since(total, self._told),
         )
         self._told, self._told_s, loop.worst_lag_s = total, now_s, 0.0
-
-    async def _wait(self, seconds: float) -> None:
-        over = asyncio.Event()
-        timer = self._clock.call_later(seconds, over.set)
-        try:
-            await over.wait()
-        finally:
-            timer.cancel()
 
 
 def _readings(sources: Sources) -> Mapping[str, Reading]:

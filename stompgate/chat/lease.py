@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from stompgate.ports.clock import Clock
+from stompgate.ports.clock import Clock, pause
 from stompgate.ports.part import SetupError
 from stompgate.ports.store import LEASE_S, Lease, OutcomeUnknown, Store, StoreUnavailable
 
@@ -61,7 +61,7 @@ class LeaseKeeper:
             # One that nobody renews is waited for longer: the clock of the database may have been set back meanwhile.
             if waited_s >= 2 * LEASE_S or (waited_s >= LEASE_S and is_renewed):
                 raise SetupError(self._objection(lease))
-            await self._wait(LOOK_EVERY_S)
+            await pause(self._clock, LOOK_EVERY_S)
 
     def start(self) -> None:
         """Begin to renew it."""
@@ -81,7 +81,7 @@ class LeaseKeeper:
     async def _renew(self) -> None:
         wait_s = RENEW_EVERY_S if self.is_held else 0.0
         while True:
-            await self._wait(wait_s)
+            await pause(self._clock, wait_s)
             lease = await self._ask()
             if lease is not None and lease.owner != self._owner:
                 self._held_until_s = float("-inf")
@@ -109,11 +109,3 @@ class LeaseKeeper:
         return (
             f"another process runs as server {self._server_id} on this store; stop it, or give this one a server_id of its own"
         )
-
-    async def _wait(self, seconds: float) -> None:
-        over = asyncio.Event()
-        timer = self._clock.call_later(seconds, over.set)
-        try:
-            await over.wait()
-        finally:
-            timer.cancel()

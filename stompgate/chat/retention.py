@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from stompgate.ports.clock import Clock
+from stompgate.ports.clock import Clock, pause
 from stompgate.ports.part import Figure
 from stompgate.ports.store import OutcomeUnknown, Store, StoreUnavailable
 
@@ -68,7 +68,7 @@ class Retention:
                 await self._round()
             except (StoreUnavailable, OutcomeUnknown) as error:
                 _log.warning("old messages are not taken away yet", reason=str(error))
-            await self._wait(self._limits.every_s)
+            await pause(self._clock, self._limits.every_s)
 
     async def _round(self) -> None:
         began = self.pruned
@@ -78,7 +78,7 @@ class Retention:
             self.pruned += gone
             if gone == 0:
                 break
-            await self._wait(self._limits.pause_s)
+            await pause(self._clock, self._limits.pause_s)
         if self.pruned > began:
             _log.info("old messages were taken away", messages=self.pruned - began, archived=self._limits.archives)
 
@@ -91,11 +91,3 @@ class Retention:
 
     def _now_ahead_s(self) -> float:
         return self._clock.utc_us() / 1e6 - self._clock.monotonic()
-
-    async def _wait(self, seconds: float) -> None:
-        over = asyncio.Event()
-        timer = self._clock.call_later(seconds, over.set)
-        try:
-            await over.wait()
-        finally:
-            timer.cancel()

@@ -7,12 +7,12 @@ answered, and it is closed. It must never end a connection that the store still 
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from stompgate.model.causes import Cause
+from stompgate.ports.clock import pause
 from stompgate.stomp.states import State
 
 from .gate import Gate
@@ -81,17 +81,9 @@ class Drain:
                 peer.dismiss(Cause.SERVER_STOPPING, self.settings.answers_s)
                 if peer.state is not State.CLOSING:
                     answering.append(peer)
-            await self._step()
+            await pause(self._gate.clock, STEP_S)
         while answering := [peer for peer in answering if peer.state is not State.CLOSING and not peer.is_gone]:
-            await self._step()
-
-    async def _step(self) -> None:
-        over = asyncio.Event()
-        timer = self._gate.clock.call_later(STEP_S, over.set)
-        try:
-            await over.wait()
-        finally:
-            timer.cancel()
+            await pause(self._gate.clock, STEP_S)
 
 
 def _next_of(waiting: deque[Peer]) -> Peer | None:

@@ -16,7 +16,7 @@ import aiosmtplib
 import structlog
 
 from stompgate.model.inquiries import Inquiry
-from stompgate.ports.clock import Clock
+from stompgate.ports.clock import Clock, pause
 from stompgate.ports.mail import MailRefused
 from stompgate.ports.part import PartDown
 
@@ -99,12 +99,7 @@ class SmtpMail:
 
     async def _until_it_is_down(self) -> None:
         while not self._is_closing:
-            over = asyncio.Event()
-            timer = self._clock.call_later(self._access.check_every_s, over.set)
-            try:
-                await over.wait()
-            finally:
-                timer.cancel()
+            await pause(self._clock, self._access.check_every_s)
             if self._trouble:
                 return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,3 +25,13 @@ class Clock(Protocol):
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         """Make ``call`` once, ``delay_s`` monotonic seconds from now at the earliest."""
+
+
+async def pause(clock: Clock, seconds: float) -> None:
+    """Wait so long by that clock."""
+    over = asyncio.Event()
+    timer = clock.call_later(seconds, over.set)
+    try:
+        await over.wait()
+    finally:
+        timer.cancel()

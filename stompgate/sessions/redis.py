@@ -18,7 +18,7 @@ import structlog
 from stompgate.chat.session_wire import SessionTexts
 from stompgate.model.ids import new_epoch
 from stompgate.model.sessions import Session
-from stompgate.ports.clock import Clock
+from stompgate.ports.clock import Clock, pause
 from stompgate.ports.part import Figure, PartDown
 
 from .redis_account import Account
@@ -164,11 +164,11 @@ class RedisSessions:
                 goes_on = await self._step(scripts)
             except PartDown as error:
                 self._note_failure(error)
-                await self._wait(self._pause_s())
+                await pause(self._clock, self._pause_s())
             else:
                 self._note_success()
                 if not goes_on:
-                    await self._wait(self._limits.tell_every_s)
+                    await pause(self._clock, self._limits.tell_every_s)
                     self._refresh()
 
     def _refresh(self) -> None:
@@ -240,14 +240,6 @@ class RedisSessions:
         """Longer after each failure; never alike on two servers."""
         doubled_s = self._limits.tell_every_s * 2.0 ** min(self._failed - 1, 10)
         return min(doubled_s, self._limits.reconnect_limit_s) * random.uniform(0.5, 1.0)
-
-    async def _wait(self, seconds: float) -> None:
-        over = asyncio.Event()
-        timer = self._clock.call_later(seconds, over.set)
-        try:
-            await over.wait()
-        finally:
-            timer.cancel()
 
 
 def _text(answer: Any) -> str:
