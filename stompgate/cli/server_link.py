@@ -90,9 +90,8 @@ class ServerLink:
         with self._speaking():
             answer = self._ask("GET", path, query)
             assert self._connection.sock is not None
-            self._connection.sock.settimeout(
-                None
-            )  # a room may be silent for hours; a host that is gone is noticed all the same
+            # A room may be silent for hours; a host that is gone is noticed all the same.
+            self._connection.sock.settimeout(None)
             self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             while (line := answer.readline(_LINE_LIMIT_BYTES)).endswith(b"\n"):
                 yield json.loads(line)

@@ -156,6 +156,15 @@ async def came_once_in_order(recorder: Recorder, taken: set[int]) -> None:
         assert of_room == sorted(set(of_room)), "in order, once"
 
 
+async def all_came_once_in_order(answers: Answers, *recorders: Recorder) -> None:
+    """Wait until every record is answered: all were taken, none is in doubt, and everyone was given them."""
+    await until(lambda: answers.are_complete, "every record is answered")
+    taken = set(answers.with_answer(Answer.TAKEN))
+    assert taken == set(answers.of), "nothing was in doubt: a leader was there in time"
+    for recorder in recorders:
+        await came_once_in_order(recorder, taken)
+
+
 def split(url: str) -> tuple[str, str]:
     """The brokers and the prefix of a relay's URL."""
     servers, _, prefix = url.removeprefix("kafka://").partition("?prefix=")
