@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from stompgate.model.causes import Cause
 from stompgate.stomp.frames import Frame
 from tests.daemon_process import Daemon, Launch, wait_until
@@ -19,6 +17,7 @@ from tests.wire_client import WireClient, connected, make_room
 from .in_process import ServerThread, serving
 
 STALL_S = 2.0
+NOTICED_S = STALL_S * 0.8  # what is seen of it at least; a busy machine may add stalls of its own
 SILENCE_S = 1.8  # is forgiven: a little less than the stall takes
 BEAT_S = 0.2
 PEERS = 12
@@ -86,9 +85,9 @@ async def test_nobody_is_hurt_by_a_process_that_was_stopped(launch: Launch) -> N
     daemon = launch(HASTY)
     await check_that_nobody_is_hurt(daemon.url, daemon.ws_url, lambda: stalled_by_a_signal(daemon))
     assert all(end["cause"] == Cause.PEER_LEFT.code for end in daemon.events("connection closed"))
-    (line,) = daemon.events(STOOD_STILL)
-    assert line["level"] == "warning"
-    assert STALL_S * 0.8 < line["stalled_s"] < STALL_S * 5
+    longest = max(daemon.events(STOOD_STILL), key=lambda line: line["stalled_s"])
+    assert longest["level"] == "warning"
+    assert longest["stalled_s"] > NOTICED_S
 
 
 async def test_nobody_is_hurt_by_an_event_loop_that_was_blocked(tmp_path: Path) -> None:
@@ -96,8 +95,7 @@ async def test_nobody_is_hurt_by_an_event_loop_that_was_blocked(tmp_path: Path) 
     async with serving(tmp_path, HASTY) as server:
         await check_that_nobody_is_hurt(server.url, server.ws_url, lambda: stalled_by_a_call(server))
         assert Cause.HEARTBEAT_LOST not in server.server.gate.closes
-        assert server.server.ticker.stalls == 1
-        assert server.server.ticker.longest_stall_s == pytest.approx(STALL_S, rel=0.5)
+        assert server.server.ticker.longest_stall_s > NOTICED_S
 
 
 async def test_a_peer_that_is_silent_after_a_stall_is_closed_for_that(launch: Launch) -> None:
@@ -105,4 +103,4 @@ async def test_a_peer_that_is_silent_after_a_stall_is_closed_for_that(launch: La
     async with connected(daemon.ws_url, heart_beat="200,0") as silent:
         await stalled_by_a_signal(daemon)
         assert (await silent.refused()).code == Cause.HEARTBEAT_LOST.code
-    await asyncio.to_thread(wait_until, lambda: len(daemon.events(STOOD_STILL)) == 1, "the stall is logged")
+    await asyncio.to_thread(wait_until, lambda: daemon.events(STOOD_STILL) != [], "the stall is logged")
