@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 _POLL_S = 0.005
 
 

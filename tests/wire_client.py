@@ -26,7 +26,7 @@ from stompgate.stomp.parser import Limits, Parser
 from stompgate.stomp.serializer import serialize
 from stompgate.stomp.versions import Version
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 _NO_LIMITS = Limits(frame_bytes=32 * 1024 * 1024, header_line_bytes=1024 * 1024, headers=1000)
 SUBPROTOCOLS = [Subprotocol(f"v{version}.stomp") for version in ("12", "11", "10")]
 

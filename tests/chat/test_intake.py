@@ -50,7 +50,7 @@ async def desk() -> AsyncIterator[Desk]:
     store.make_room(ROOM)
     desk = Desk(store)
     yield desk
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await desk.intake.close()
 
 
@@ -130,7 +130,7 @@ async def test_an_outage_is_one_warning_and_a_line_when_it_is_over(desk: Desk) -
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 the intake retries by the loop's own clock
             await asyncio.sleep(0.001)
 

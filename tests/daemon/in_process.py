@@ -17,7 +17,7 @@ from stompgate.settings import Settings
 from stompgate.system_clock import SystemClock
 from stompgate.wiring import Server, wire
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 
 class JumpingClock(SystemClock):

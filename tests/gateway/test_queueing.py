@@ -24,7 +24,7 @@ from tests.fakes import FakeClock
 
 from .scene import Scene, come
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 QUEUE = "/queue/a"
 AWAY, LOST, UNDONE = StoreUnavailable("away"), "done, but nobody heard", "not done, and nobody heard"
 LIMITS = QueueLimits(messages=5, put_messages=4, settle_messages=3, waiting_messages=6, retry_s=0.0)

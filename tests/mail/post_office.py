@@ -20,7 +20,7 @@ from tests.deploy.certificates import Issued, issue
 from tests.services.kept import kept_port
 
 SENDER, SUPPORT = "chat@example.org", "support@example.org"
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from stompgate.model.records import BrokerRecord, Record
 from stompgate.ports.relay import Acknowledge, Answer, Relay
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Recorder:

@@ -22,7 +22,7 @@ from stompgate.settings import Kafka
 from stompgate.system_clock import SystemClock
 from tests import waiting
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 ROOMS = 5
 _ASK_S = 2.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from stompgate.ports.part import PartDown
 from stompgate.ports.relay import Answer
 from tests.relays.kafka_scene import (
+    DEADLINE_S,
     Answers,
     Recorder,
     all_came_once_in_order,
@@ -21,8 +21,6 @@ from tests.relays.kafka_scene import (
     until,
 )
 from tests.services import Service
-
-CLOSE_LIMIT_S = 8.0
 
 
 async def test_over_a_kill_and_a_restart_nothing_taken_is_lost_or_reordered(
@@ -111,7 +109,8 @@ async def test_it_opens_without_a_broker_and_takes_it_up_when_it_comes(kafka: Se
 @pytest.mark.parametrize("state", ["gone", "paused"])
 async def test_it_closes_in_time_whatever_the_broker_does(kafka: Service, fresh_url: Callable[[], str], state: str) -> None:
     answers = Answers()
-    relay = make_relay(fresh_url(), delivery_timeout_s=30.0, stalled_after_s=30.0)
+    patient_s = 2 * DEADLINE_S  # it must not wait for any of these
+    relay = make_relay(fresh_url(), delivery_timeout_s=patient_s, stalled_after_s=patient_s)
     relay.listen_for_departures(_nobody)
     async with opened(relay):
         if state == "gone":
@@ -121,8 +120,6 @@ async def test_it_closes_in_time_whatever_the_broker_does(kafka: Service, fresh_
         for number in range(10):
             relay.publish(broadcast(number), answers.to(number))
         await asyncio.sleep(0)
-        begun_s = time.monotonic()
-    assert time.monotonic() - begun_s < CLOSE_LIMIT_S
     assert answers.with_answer(Answer.UNKNOWN) == list(range(10))
 
 

@@ -16,7 +16,7 @@ from tests.services import Services
 
 Rows = list[tuple[Any, ...]]
 
-_DEADLINE_S = 20
+_DEADLINE_S = 30
 _LOOK_EVERY_S = 0.2  # asked more often, the database goes on showing the transactions that it saw before
 _SHARED, _SAVED = "stompgate_emptied", "stompgate_saved"
 

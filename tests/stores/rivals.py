@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 HOLD = """
 import asyncio, sys

@@ -23,7 +23,7 @@ from tests.services import Services
 
 from .mysql_rows import ask, by_way_of, connection_to, emptied_url, locked, opened, port_of
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 SESSION = Session(lock_wait_s=2, idle_s=30, connect_s=2)
 
 
