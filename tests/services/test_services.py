@@ -208,17 +208,20 @@ def test_make_cluster_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Pa
         (settings / f"{name}.toml").write_text(f'server_id = "{name}"\n[listen]\nport = 0\n')
     command = [sys.executable, "-m", "tests.services.cluster", "--folder", str(tmp_path), "--settings", str(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as cluster:
-        assert cluster.stdout is not None
-        assert cluster.stderr is not None
-        pages = [cluster.stdout.readline() for _ in ("one", "two")]
-        pids = [LastingProcess.find(file) for file in sorted(tmp_path.glob("*/pid"))]
-        assert all(pages), cluster.stderr.read()
-        assert len(pids) == 3
-        for page in pages:
-            ready = httpx.get(page.strip().rpartition(" ")[2].replace("/test/", "/health/ready"), trust_env=False).json()
-            assert ready["parts"]["store"]["status"] == "up"
-        cluster.send_signal(signal.SIGINT)
-        _, said = cluster.communicate(timeout=60)
+        try:
+            assert cluster.stdout is not None
+            assert cluster.stderr is not None
+            pages = [cluster.stdout.readline() for _ in ("one", "two")]
+            pids = [LastingProcess.find(file) for file in sorted(tmp_path.glob("*/pid"))]
+            assert all(pages), cluster.stderr.read()
+            assert len(pids) == 3
+            for page in pages:
+                ready = httpx.get(page.strip().rpartition(" ")[2].replace("/test/", "/health/ready"), trust_env=False).json()
+                assert ready["parts"]["store"]["status"] == "up"
+            cluster.send_signal(signal.SIGINT)
+            _, said = cluster.communicate(timeout=60)
+        finally:
+            cluster.kill()  # the end of the block would wait for it
     assert cluster.returncode == 0, said
     assert not any(found is not None and found.is_running for found in pids)
     assert all('"event":"stopped"' in (tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
