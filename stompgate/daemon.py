@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import logging
 import os
 import signal
 import sys
@@ -138,6 +139,7 @@ async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool
 def _signalled(asked: asyncio.Event, limit_s: Callable[[], float]) -> None:
     if asked.is_set():
         _log.warning("stopped at once, by a second signal")
+        logging.shutdown()  # has the log tell what it had only counted
         os._exit(_FAILED)
     _ask_to_stop(asked, limit_s())
 

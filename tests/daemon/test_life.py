@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stompgate.bursts import EVENT
 from stompgate.model.causes import Cause
 from tests.daemon_process import Daemon, Ended, Launch, wait_until
 from tests.wire_client import connected, make_room, opened
@@ -138,8 +139,12 @@ async def test_sigterm_is_not_kept_up_by_requests_that_never_end(launch: Launch)
         writer.transport.abort()
 
 
-async def test_a_second_sigterm_ends_it_at_once(daemon: Daemon) -> None:
+async def test_a_second_sigterm_ends_it_at_once_and_the_log_tells_all_that_it_had_counted(launch: Launch) -> None:
+    daemon = launch({"log": {"burst_lines": 1, "burst_s": 600.0}})
     daemon.expected_log.add("stopped at once, by a second signal")
+    for _ in range(3):
+        async with connected(daemon.ws_url):
+            pass
     async with connected(daemon.ws_url) as client:
         client.socket.transport.pause_reading()
         daemon.signal(signal.SIGTERM)
@@ -148,6 +153,8 @@ async def test_a_second_sigterm_ends_it_at_once(daemon: Daemon) -> None:
         assert (await asyncio.to_thread(daemon.wait)).code == 1
         client.socket.transport.abort()
     daemon.check_log()
+    assert len(daemon.events("connection closed")) == 1
+    assert [line["repeated"] for line in daemon.events(EVENT)] == [2]
 
 
 def can_connect(daemon: Daemon) -> bool:
