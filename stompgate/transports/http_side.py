@@ -10,7 +10,7 @@ import asyncio
 import email.utils
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -111,7 +111,7 @@ class HeadLimited(HttpToolsProtocol):
         door = self.door()
         self.transport.set_protocol(door)
         door.connection_made(self.transport)
-        door.data_received(head)
+        cast(asyncio.Protocol, self.transport.get_protocol()).data_received(head)  # the door's, or who took it from there
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle

@@ -64,9 +64,9 @@ class Gateway(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class House:
-    """What every doorkeeper needs: where connections go from here, and how many wait at the door or were ``refused`` at it.
+    """What every doorkeeper needs: where connections go from here, who waits ``at_door``, how many were ``refused`` there.
 
-    ``is_closing``: who is inside stays, but no more WebSockets are opened. ``proxies``: whose word is taken for whose a
+    ``is_closing``: who is inside stays, but nobody is let in any more. ``proxies``: whose word is taken for whose a
     WebSocket is.
     """
 
@@ -77,22 +77,38 @@ class House:
     limits: ListenLimits
     websocket_limits: WebSocketLimits
     proxies: Networks = ()
-    waiting: int = 0
+    at_door: set[Doorkeeper] = field(default_factory=set)
     lingering: int = 0
     refused: Counter[Cause] = field(default_factory=Counter)
     is_closing: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """How many connections have not said yet what they are."""
+        return len(self.at_door)
 
     @property
     def is_full(self) -> bool:
         """Whether one connection more would be too many."""
         return self.waiting + self.http.connected + self.gateway.connected >= self.limits.connections
 
+    @property
+    def obstacle(self) -> Cause | None:
+        """Why nobody may come in; None if they may."""
+        return Cause.SERVER_STOPPING if self.is_closing else Cause.TOO_MANY_CONNECTIONS if self.is_full else None
+
     def objection(self) -> Cause | None:
-        """Why nobody may come in who needs no connection of their own, and counted as refused; None if they may."""
-        cause = Cause.SERVER_STOPPING if self.is_closing else Cause.TOO_MANY_CONNECTIONS if self.is_full else None
+        """The same for those who need no connection of their own, and counted as refused."""
+        cause = self.obstacle
         if cause is not None:
             self.refused[cause] += 1
         return cause
+
+    def close(self) -> None:
+        """Let nobody in any more, nor let anyone wait for that."""
+        self.is_closing = True
+        for doorkeeper in list(self.at_door):
+            doorkeeper.dismiss()
 
 
 class Doorkeeper(asyncio.Protocol):
@@ -110,10 +126,10 @@ class Doorkeeper(asyncio.Protocol):
         """A connection was accepted."""
         house = self._house
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own, which is no subclass of it
-        if house.is_full:
-            self._refuse(Refusal(Cause.TOO_MANY_CONNECTIONS))
+        if (obstacle := house.obstacle) is not None:
+            self._refuse(Refusal(obstacle))
             return
-        house.waiting += 1
+        house.at_door.add(self)
         at_s = house.flusher.now_s() + house.limits.head_s
         self._late = house.flusher.wheel.schedule(at_s, self._is_late)
 
@@ -135,6 +151,15 @@ class Doorkeeper(asyncio.Protocol):
         """It left before it said what it is."""
         self._stop_waiting()
 
+    def dismiss(self) -> None:
+        """Wait no longer. Who has not begun to ask gets no answer: whoever keeps spare connections could not tell to what."""
+        if self._head:
+            self._refuse(Refusal(Cause.SERVER_STOPPING))
+        else:
+            self._stop_waiting()
+            assert self._transport is not None
+            self._transport.close()
+
     def _hand_over(self, head_bytes: int) -> None:
         house, transport, received = self._house, self._transport, self._head
         assert transport is not None
@@ -145,9 +170,6 @@ class Doorkeeper(asyncio.Protocol):
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
             protocol.data_received(received)
-            return
-        if house.is_closing:  # it came just before the port was closed
-            self._refuse(Refusal(Cause.SERVER_STOPPING))
             return
         handshake = house.doorman.answer(head)
         if handshake.refused is not None:
@@ -186,7 +208,7 @@ class Doorkeeper(asyncio.Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
-            self._house.waiting -= 1
+            self._house.at_door.remove(self)
 
 
 def asks_for_websocket(head: bytes) -> bool:
@@ -235,8 +257,8 @@ class Listener:
             raise SetupError(f"cannot listen on {host or '*'} port {port}: {error.strerror or error}") from error
 
     async def close(self) -> None:
-        """Accept no more, nor any WebSocket of a connection that has just been accepted. Who is inside stays."""
-        self._house.is_closing = True
+        """Accept no more, nor any connection that was just accepted and has asked for nothing yet. Who is inside stays."""
+        self._house.close()
         for server in self._servers:
             server.close()
 

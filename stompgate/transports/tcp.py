@@ -154,8 +154,7 @@ class TcpDoor(asyncio.Protocol):
         """A connection was accepted."""
         house = self._house
         stream = cast(asyncio.Transport, transport)  # uvloop's own, which is no subclass of it
-        if house.is_closing or house.is_full:
-            cause = Cause.SERVER_STOPPING if house.is_closing else Cause.TOO_MANY_CONNECTIONS
+        if (cause := house.obstacle) is not None:
             turn_away(house, stream, in_stomp(Refusal(cause)), cause)
         else:
             stream.set_protocol(TcpLink(stream, house.flusher, self._close_s, house.gateway.attach))

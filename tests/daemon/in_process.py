@@ -68,9 +68,14 @@ class ServerThread:
         far.send(b"\0")
 
     @property
+    def port(self) -> int:
+        """The port."""
+        return self.server.listeners[0].addresses[0][1]
+
+    @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server.listeners[0].addresses[0][1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def ws_url(self) -> str:

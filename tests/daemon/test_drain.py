@@ -137,23 +137,6 @@ async def test_with_few_connections_it_does_not_take_the_whole_window(launch: La
         await stopping
 
 
-async def test_an_upgrade_that_comes_too_late_is_told_to_come_back(launch: Launch) -> None:
-    daemon = launch({"drain": {"closes_per_s": 1}})
-    reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
-    upgrade = "GET /ws-stomp HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    writer.write(upgrade.encode())
-    async with connected(daemon.ws_url) as one, connected(daemon.ws_url) as other:
-        daemon.signal(signal.SIGTERM)
-        await asyncio.to_thread(wait_until, lambda: daemon.events("stopping") != [], "it has begun to stop")
-        writer.write(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), DEADLINE_S)
-        writer.close()
-        await one.close_code(), await other.close_code()
-    assert answer.startswith(b"HTTP/1.1 503")
-    assert Cause.SERVER_STOPPING.code.encode() in answer
-    await asyncio.to_thread(daemon.wait)
-
-
 async def test_services_that_hang_do_not_keep_it_from_ending(launch: Launch, services: Services) -> None:
     urls = (services.fresh_store_url(), services.fresh_relay_url(), services.fresh_sessions_url())
     options = [word for pair in zip(("--store", "--relay", "--sessions"), urls, strict=True) for word in pair]

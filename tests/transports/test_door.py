@@ -21,7 +21,9 @@ from websockets.uri import parse_uri
 
 from stompgate.stomp.frames import Frame
 from stompgate.transports.listener import asks_for_websocket, bound_sockets
+from tests.daemon.in_process import ServerThread, serving
 from tests.daemon_process import Daemon, Launch, launcher
+from tests.waiting import until
 from tests.wire_client import DEADLINE_S, connected, make_room, opened
 
 UPGRADE = (
@@ -44,7 +46,7 @@ def hasty_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 @asynccontextmanager
-async def raw(daemon: Daemon) -> AsyncIterator[Streams]:
+async def raw(daemon: Daemon | ServerThread) -> AsyncIterator[Streams]:
     """A bare connection."""
     reader, writer = await asyncio.open_connection("localhost", daemon.port)
     try:
@@ -334,6 +336,28 @@ async def test_one_connection_too_many_is_told_so(hasty_daemon: Daemon) -> None:
             await client.__aexit__(None, None, None)
     async with connected(hasty_daemon.ws_url):
         pass
+
+
+# When the port is closed
+
+
+async def test_who_has_not_asked_yet_is_let_go_at_once_and_who_has_begun_is_told_to_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path) as thread, raw(thread) as (spare, _), raw(thread) as (half, asking), raw(thread) as kept:
+        asking.write(UPGRADE[:-4])
+        kept[1].write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        _, headers = await read_head(kept[0])
+        await kept[0].readexactly(int(headers["content-length"]))
+        at_door = thread.server.house.at_door
+        await until(lambda: sorted(keeper._head != b"" for keeper in list(at_door)) == [False, True], "both are at the door")
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(thread.server.listeners[0].close(), thread.loop))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await spare.read() == b""
+        assert await read_problem(half) == (503, "server-stopping")
+        kept[1].write(UPGRADE % b"")  # whoever is inside stays, but nobody comes in this way either
+        assert await read_problem(kept[0]) == (503, "server-stopping")
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 # Addresses, TLS
