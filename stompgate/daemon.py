@@ -1,5 +1,5 @@
 """The life of a server: start, serve, stop. SIGTERM and SIGINT end it cleanly, whatever it waits for; a second one at once.
-SIGHUP has it read its settings again. A supervisor, where there is one, is told of each of these."""
+SIGHUP has it read its settings again, unless its terminal is gone: that ends it. A supervisor, where there is one, is told."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import click
@@ -28,6 +29,7 @@ from .reloading import Reloading
 from .settings import Settings
 from .stopping import limit_s, stop
 from .system_clock import SystemClock
+from .terminal import Terminal
 from .wiring import Server, wire
 
 _SWITCH_S = 0.0005
@@ -59,6 +61,11 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], connect
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     reloading: Reloading
+
+    def end() -> None:
+        _ask_to_stop(asked, limit_s(reloading.settings))
+
+    hung_up = partial(_hung_up, Terminal(os.environ), end)
     told = supervisor()
     told.watch(loop)
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -72,13 +79,15 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], connect
         connections=connections,
         fatal=_fail,
         went_back=lambda reason: _fail(reason, _WENT_BACK),
-        stop=lambda: _ask_to_stop(asked, limit_s(reloading.settings)),
+        stop=end,
     )
     reloading = Reloading(settings, read_again, server, opened)
-    loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP came before the server was ready: nothing to read again yet")
+    loop.add_signal_handler(
+        signal.SIGHUP, hung_up, _log.info, "SIGHUP came before the server was ready: nothing to read again yet"
+    )
     if await _unless(asked, server.container.open()):
         try:
-            await _live(server, reloading, opened, asked, told)
+            await _live(server, reloading, asked, told, hung_up)
         finally:
             await server.container.close()
     _log.info("stopped")
@@ -86,7 +95,9 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings], connect
     return 0
 
 
-async def _live(server: Server, reloading: Reloading, opened: Sequence[Port], asked: asyncio.Event, told: Supervisor) -> None:
+async def _live(
+    server: Server, reloading: Reloading, asked: asyncio.Event, told: Supervisor, hung_up: Callable[..., None]
+) -> None:
     """What a server does while its parts are open."""
     if not await _unless(asked, server.chat.lease.take()):
         await server.chat.lease.close()  # it may just have been granted
@@ -94,10 +105,10 @@ async def _live(server: Server, reloading: Reloading, opened: Sequence[Port], as
     dates = asyncio.create_task(_keep_dates(server), name="dates")
     loop = asyncio.get_running_loop()
     try:
-        await _start(server, opened)
+        await _start(server, reloading.ports)
         server.statistics.start(reloading.settings.log.statistics_every_s)
         told.ready(_status(server))
-        loop.add_signal_handler(signal.SIGHUP, _reload, server, reloading, told)
+        loop.add_signal_handler(signal.SIGHUP, hung_up, _reload, server, reloading, told)
         await asked.wait()
         at_most_s = limit_s(reloading.settings)
         told.stopping(f"sending {server.gate.connected} connections elsewhere, {at_most_s:g} s at most")
@@ -142,6 +153,15 @@ def _signalled(asked: asyncio.Event, limit_s: Callable[[], float]) -> None:
         logging.shutdown()  # has the log tell what it had only counted
         os._exit(_FAILED)
     _ask_to_stop(asked, limit_s())
+
+
+def _hung_up(terminal: Terminal, end: Callable[[], None], otherwise: Callable[..., None], *given: Any) -> None:
+    """SIGHUP. When a terminal is closed both the shell and the system send it, so that a second one must not hurry the end."""
+    if terminal.is_closed:
+        _log.info("the terminal was closed")
+        end()
+    else:
+        otherwise(*given)
 
 
 def _ask_to_stop(asked: asyncio.Event, within_s: float) -> None:

@@ -34,14 +34,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Reloading:
-    """The settings in force, and how they change while the server serves. ``read`` raises ``SettingsError``."""
+    """The settings in force, and how they change while the server serves on ``ports``. ``read`` raises ``SettingsError``."""
 
     def __init__(self, settings: Settings, read: Callable[[], Settings], server: Server, ports: Sequence[Port]) -> None:
         self.settings = settings
         self._started_with = settings
         self._read = read
         self._server = server
-        self._ports = ports
+        self.ports = ports
 
     def again(self) -> None:
         """Read them again and take over what is safe. Never raises."""
@@ -61,7 +61,7 @@ class Reloading:
 
     def _renew_certificates(self) -> None:
         """Those who connect from now on are shown what the files hold now. All or none is renewed."""
-        secured = [port for port in self._ports if port.tls is not None]
+        secured = [port for port in self.ports if port.tls is not None]
         for port in secured:
             tls_context(port.certificate, port.key)
         for port in secured:

@@ -17,7 +17,8 @@ PACKAGE = Path(stompgate.__file__).parent
 TOGETHER = frozenset(
     {
         *("settings", "config", "backends", "container", "portions", "wiring"),
-        *("daemon", "listening", "stopping", "reloading", "notify", "new_life", "logs", "bursts", "statistics", "system_clock"),
+        *("daemon", "listening", "stopping", "reloading", "notify", "terminal", "new_life"),
+        *("logs", "bursts", "statistics", "system_clock"),
         *("operator_door", "operator_place"),
     }
 )

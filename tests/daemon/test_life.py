@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 
 from stompgate.bursts import EVENT
 from stompgate.model.causes import Cause
-from tests.daemon_process import Daemon, Ended, Launch, wait_until
+from tests.daemon_process import DEADLINE_S, Daemon, Ended, Launch, wait_until
 from tests.wire_client import connected, make_room, opened
 
 
@@ -170,6 +173,58 @@ def test_ctrl_c_ends_it_as_sigterm_does(daemon: Daemon) -> None:
     daemon.signal(signal.SIGINT)
     assert daemon.wait().code == 0
     daemon.check_log()
+
+
+# Started on a terminal
+
+ON_A_TERMINAL = ("setsid", "sh", "-c")
+"""Behind it a script that opens the terminal, which becomes the one of its session."""
+TELLS_BY_ITS_CODE = """
+import os, signal
+from stompgate.terminal import Terminal
+terminal = Terminal(os.environ)
+signal.signal(signal.SIGHUP, lambda *_: os._exit(terminal.is_closed))
+print("it is there", flush=True)
+signal.pause()
+"""
+
+
+def test_sighup_has_it_read_its_settings_until_its_terminal_is_closed_which_ends_it_as_sigterm_does(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    program = (*ON_A_TERMINAL, 'exec "$@" <"$0"', os.ttyname(theirs), sys.executable, "-m", "stompgate")
+    daemon = Daemon(tmp_path, program=program).start()
+    try:
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: daemon.events("settings read again") != [], "they are read again")
+        os.close(theirs)
+        os.close(ours)
+        daemon.signal(signal.SIGHUP)  # from the shell, beside that of the system
+        assert daemon.wait().code == 0
+    finally:
+        daemon.put_down()
+    assert (len(daemon.events("settings read again")), len(daemon.events("stopped"))) == (1, 1)
+    daemon.check_log()
+
+
+@pytest.mark.parametrize(
+    ("start", "ends_with_it"),
+    [
+        ('exec "$@" <"$0"', True),
+        ('trap "" HUP; exec "$@" <"$0"', False),
+        ('NOTIFY_SOCKET=/none exec "$@" <"$0"', False),
+        (': <"$0"; exec "$@" </dev/null', False),
+    ],
+    ids=["by hand", "as nohup does", "by a supervisor", "with its streams elsewhere"],
+)
+def test_only_what_was_started_by_hand_on_a_terminal_ends_with_it(start: str, ends_with_it: bool) -> None:
+    ours, theirs = os.openpty()
+    command = (*ON_A_TERMINAL, start, os.ttyname(theirs), sys.executable, "-c", TELLS_BY_ITS_CODE)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.close(theirs)
+        os.close(ours)
+        assert process.wait(DEADLINE_S) == ends_with_it
 
 
 async def test_what_was_receipted_outlives_a_kill(daemon: Daemon) -> None:

@@ -52,7 +52,8 @@ Send the clients to other servers, finish what was accepted, end with 0. A secon
 nothing that was acknowledged.
 .TP
 .B SIGHUP
-Read the settings and TLS certificates again. The log says what took effect and what needs a restart.
+Read the settings and TLS certificates again. The log says what took effect and what needs a restart. A server that was started
+on a terminal ends as by SIGTERM when that is closed; started by \\fBnohup\\fP it goes on.
 .SH EXIT STATUS
 .TP
 .B 0

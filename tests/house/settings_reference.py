@@ -27,7 +27,8 @@ service (systemd), the environment variable, the option. In a variable a list ha
 
 - **Legacy** stands beside a default where `--profile legacy` has another.
 - **SIGHUP**: a key with *yes* takes effect when the process gets that signal (`systemctl reload`); all others wait for a
-  restart, and the log names them. The files of TLS certificates are read again as well.
+  restart, and the log names them. The files of TLS certificates are read again as well. The signal that comes when the terminal
+  is closed on which a server was started ends it, as SIGTERM does.
 - {", ".join(f"`{'.'.join(path)}`" for path in SECRET_KEYS)} may hold a secret, and so may come from a file:
   `store_file = "…"`, or `STOMPGATE_STORE_FILE`, whose first line is the value. A credential of the service is named like the
   key, with `_` for the dot.
