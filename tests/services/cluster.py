@@ -6,6 +6,7 @@ What it started ends with it; services that ran before go on.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -15,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stompgate.config import SettingsError, load
+from stompgate.transports.listener import bound_sockets
 from tests.daemon_process import READY
 
 from .lasting import DEFAULT_FOLDER, lasting_services
@@ -54,8 +57,10 @@ def main() -> int:
     ours: list[Service] = []
     servers: list[Server] = []
     try:
+        files = sorted(arguments.settings.glob("*.toml"))
+        _check_ports(files)
         environment = _start_services(folder, ours)
-        for settings in sorted(arguments.settings.glob("*.toml")):
+        for settings in files:
             log = folder / f"{settings.stem}.log"
             _say(f"starting {settings.stem}, which logs to {log}")
             servers.append(_spawn(settings, log, environment))
@@ -69,6 +74,27 @@ def main() -> int:
         return 0
     finally:
         _end(servers, ours)
+
+
+def _check_ports(files: Sequence[Path]) -> None:
+    """Raises NotStarted for ports that the servers will not get: known before anything is started."""
+    try:
+        wanted = {file.stem: load(file=file, environment={}, options={}).listen for file in files}
+    except SettingsError as error:
+        raise NotStarted("\n".join(error.sentences)) from error
+    taken = [f"{listen.port} ({name})" for name, listen in wanted.items() if not _is_free(listen.host, listen.port)]
+    if taken:
+        others = f"end what listens there, such as another `make run` or `make cluster`, or choose others in {files[0].parent}"
+        raise NotStarted(f"in use: port {', port '.join(taken)}; {others}")
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        for bound in bound_sockets(host, port):
+            bound.close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE  # the server tells of whatever else is wrong with it
+    return True
 
 
 def _start_services(folder: Path, ours: list[Service]) -> Mapping[str, str]:

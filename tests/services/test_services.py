@@ -227,6 +227,20 @@ def test_make_cluster_serves_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Pa
     assert all('"event":"stopped"' in (tmp_path / f"{name}.log").read_text() for name in ("one", "two"))
 
 
+def test_make_cluster_names_the_port_that_another_has_before_it_starts_anything(tmp_path: Path) -> None:
+    settings, folder = tmp_path / "settings", tmp_path / "services"
+    settings.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        for name, port in (("one", 0), ("two", other.getsockname()[1])):
+            (settings / f"{name}.toml").write_text(f'server_id = "{name}"\n[listen]\nport = {port}\n')
+        command = [sys.executable, "-m", "tests.services.cluster", "--folder", str(folder), "--settings", str(settings)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"in use: port {port} (two); end what listens there")
+    assert len(ended.stderr.splitlines()) == 1
+    assert not folder.exists()
+
+
 def _services(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.services", command, "--folder", str(folder)],
