@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -165,18 +166,30 @@ def tail(link: ServerLink, *, room: str, newest: int, follow: bool, as_json: boo
 @click.argument("room")
 @click.argument("text")
 @click.option("--as", "sender", metavar="USER", required=True, help="The member of the room whose message it is.")
-@click.option("--client-message-id", metavar="ID", help="Makes sending again safe: the same id is stored once.")
-def send(link: ServerLink, *, room: str, text: str, sender: str, client_message_id: str | None, as_json: bool) -> None:
+@click.option("--client-message-id", "given_id", metavar="ID", help="Makes sending again safe. One is made if none is given.")
+def send(link: ServerLink, *, room: str, text: str, sender: str, given_id: str | None, as_json: bool) -> None:
     """Send TEXT to ROOM as one of its members.
 
-    With - the text is read from standard input.
+    With - the text is read from standard input. A message with the same id is stored once: where an answer was lost, send it
+    again with the id that you are told.
     """
     from . import shown
+    from .server_link import NotDone, OutcomeUnknown
 
-    body = {"sender": sender, "content": _text(text), "clientMessageId": client_message_id}
-    answer = link.post(f"/rooms/{quote(room, safe='')}/messages", body)
+    message_id = uuid.uuid4().hex if given_id is None else given_id
+    again = f"it may be stored; the same command with --client-message-id {message_id} stores it once"
+    body = {"sender": sender, "content": _text(text), "clientMessageId": message_id}
+    try:
+        answer = link.post(f"/rooms/{quote(room, safe='')}/messages", body)
+    except OutcomeUnknown as lost:
+        if as_json:
+            shown.document({"outcome": "unknown", "clientMessageId": message_id})
+        raise NotDone(f"{str(lost).rstrip('.')}; {again}") from lost
+    except KeyboardInterrupt:
+        say(again)
+        raise
     if as_json:
-        shown.document(answer)
+        shown.document({**answer, "clientMessageId": message_id})
     else:
         how = "was stored before" if answer["repeated"] else "is stored"
         click.echo(f"it {how} as number {answer['seq']}, {answer['id']}")

@@ -18,16 +18,23 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from stompgate.model.causes import Cause
+
 PREFIX: Final = "/operator"
 ANSWER_S: Final = 30.0
 END_S: Final = 120.0
 _LINE_LIMIT_BYTES: Final = 1024 * 1024
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CREDENTIALS: Final = struct.Struct("3i")
+_UNKNOWN: Final = (Cause.OUTCOME_UNKNOWN.code, Cause.INTERNAL.code)
 
 
 class NotDone(Exception):
     """What was asked is not done. The text is a sentence for the operator."""
+
+
+class OutcomeUnknown(NotDone):
+    """It was asked, and what came of it is not known: it may be done all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class ServerLink:
 
     def __init__(self, way: Way) -> None:
         self._way = way
+        self._has_asked = False
         self._base = PREFIX
         self._headers = {"Accept": "application/json"}
         if way.socket is not None:
@@ -110,10 +118,13 @@ class ServerLink:
             name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items() if value is not None
         }
         target = self._base + path + (f"?{urlencode(asked)}" if asked else "")
+        if self._connection.sock is None:
+            self._connection.connect()
+        self._has_asked = True
         self._connection.request(method, target, body, self._headers)
         answer = self._connection.getresponse()
         if answer.status >= 300:
-            raise NotDone(_refusal(answer, self._way))
+            raise _refusal(answer, self._way)
         return answer
 
     @contextmanager
@@ -125,15 +136,18 @@ class ServerLink:
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotDone(f"no server listens at {self._way.name}") from None
         except TimeoutError:
-            raise NotDone(f"the server at {self._way.name} does not answer within {ANSWER_S:g} s") from None
+            raise self._failed(f"the server at {self._way.name} does not answer within {ANSWER_S:g} s") from None
         except (http.client.HTTPException, ConnectionResetError, BrokenPipeError):
-            raise NotDone(f"the server at {self._way.name} ended the connection") from None
+            raise self._failed(f"the server at {self._way.name} ended the connection") from None
         except OSError as error:
-            raise NotDone(f"the server at {self._way.name} cannot be reached: {error.strerror or error}") from None
+            raise self._failed(f"the server at {self._way.name} cannot be reached: {error.strerror or error}") from None
         except UnicodeEncodeError:
             raise  # it was not sent: a word of the command line is no text
         except ValueError:
-            raise NotDone(f"what answers at {self._way.name} is no stompgate") from None
+            raise self._failed(f"what answers at {self._way.name} is no stompgate") from None
+
+    def _failed(self, sentence: str) -> NotDone:
+        return OutcomeUnknown(sentence) if self._has_asked else NotDone(sentence)
 
 
 def wait_for_end(pid: int) -> bool:
@@ -152,8 +166,12 @@ def wait_for_end(pid: int) -> bool:
         os.close(process)
 
 
-def _refusal(answer: http.client.HTTPResponse, way: Way) -> str:
+def _refusal(answer: http.client.HTTPResponse, way: Way) -> NotDone:
     document = answer.read(_LINE_LIMIT_BYTES)
-    if answer.headers.get_content_type() != "application/problem+json":
-        return f"what answers at {way.name} is no stompgate, or has no operator's paths: status {answer.status}"
-    return str(json.loads(document)["detail"])
+    if answer.headers.get_content_type() == "application/problem+json":
+        problem = json.loads(document)
+        sentence, is_unknown = str(problem["detail"]), problem["code"] in _UNKNOWN
+    else:
+        sentence = f"what answers at {way.name} is no stompgate, or has no operator's paths: status {answer.status}"
+        is_unknown = answer.status >= 500  # a gateway that has lost the server's answer
+    return OutcomeUnknown(sentence) if is_unknown else NotDone(sentence)

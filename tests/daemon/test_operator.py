@@ -10,13 +10,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from stompgate.cli.server_link import NotDone, OutcomeUnknown, ServerLink, Way
+from stompgate.model.causes import Cause, Refusal
+from stompgate.transports.handshake import refused
 from tests.daemon_process import DEADLINE_S, Daemon, Launch, launcher, wait_until
 from tests.waiting import until
 from tests.wire_client import connected, make_room
@@ -226,6 +229,75 @@ async def test_send_stores_a_members_message_once(server: Daemon) -> None:
     assert (event["room"], event["user"], event["seq"]) == (room, "buyer", 1)
 
 
+async def test_a_message_whose_answer_was_lost_is_sent_again_by_the_id_that_was_told_and_stored_once(
+    server: Daemon, tmp_path: Path
+) -> None:
+    async def lose_the_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, asks = await asyncio.open_unix_connection(server.operator_socket)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        assert length is not None
+        asks.write(head + await reader.readexactly(int(length[1])))
+        await answers.readuntil(b"\r\n\r\n")
+        asks.close()
+        writer.close()
+
+    room, place = await make_room(server.url), tmp_path / "losing.sock"
+    how = ("send", room, "--as", "buyer", "once")
+    async with await asyncio.start_unix_server(lose_the_answer, place):
+        lost = await run(server, *how, "--json", "--socket", str(place), code=1)
+    message_id = json.loads(lost.stdout)["clientMessageId"]
+    assert f"the same command with --client-message-id {message_id}" in lost.stderr
+    again = await told(server, *how, "--client-message-id", message_id)
+    assert (again["seq"], again["repeated"], again["clientMessageId"]) == (1, True, message_id)
+
+
+async def test_ctrl_c_before_the_answer_tells_the_id_too(server: Daemon, tmp_path: Path) -> None:
+    was_asked = asyncio.Event()
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        was_asked.set()
+        await reader.read()
+        writer.close()
+
+    place = str(tmp_path / "silent.sock")
+    command = [sys.executable, "-m", "stompgate", "send", "any", "--as", "buyer", "x", "--socket", place]
+    async with await asyncio.start_unix_server(keep_silent, place), asyncio.timeout(DEADLINE_S):
+        process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, env=server.environment)
+        await was_asked.wait()
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+    assert process.returncode == 130
+    assert re.fullmatch(rb"stompgate: it may be stored; the same command with --client-message-id \w{32} [^\n]+\n", said)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_unknown"),
+    [
+        (b"", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", True),
+        (b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n", False),
+        (refused(Refusal(Cause.OUTCOME_UNKNOWN)).serialize(), True),
+        (refused(Refusal(Cause.INTERNAL)).serialize(), True),
+        (refused(Refusal(Cause.STORE_UNAVAILABLE)).serialize(), False),
+        (refused(Refusal(Cause.NO_SUCH_ROOM)).serialize(), False),
+    ],
+)
+async def test_only_what_may_be_done_is_called_unknown(tmp_path: Path, answer: bytes, is_unknown: bool) -> None:
+    async def say_that(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(answer)
+        writer.close()
+
+    link = ServerLink(Way(socket=tmp_path / "socket"))
+    async with await asyncio.start_unix_server(say_that, tmp_path / "socket"):
+        with closing(link._connection), pytest.raises(NotDone) as raised:
+            await asyncio.to_thread(link.post, "/any", {})
+    assert isinstance(raised.value, OutcomeUnknown) is is_unknown
+
+
 async def test_publish_reaches_topics_users_and_queues(server: Daemon) -> None:
     async with connected(server.ws_url, "kim") as client:
         for n, name in enumerate(("/topic/news", "/user/queue/news", "/queue/orders")):
@@ -326,7 +398,9 @@ async def test_what_does_not_reach_a_server_says_what_was_expected(server: Daemo
         closed = ("--url", f"http://127.0.0.1:{nobody.getsockname()[1]}", "--token-file", str(tmp_path / "token"))
         assert "no server listens" in (await run(server, "rooms", *closed, code=1)).stderr
     assert "There is no such room" in (await run(server, "tail", "none", code=1)).stderr
-    assert "no member of it" in (await run(server, "send", "none", "--as", "kim", "x", code=1)).stderr
+    not_sent = (await run(server, "send", "none", "--as", "kim", "x", code=1)).stderr
+    assert "no member of it" in not_sent
+    assert "it may be stored" not in not_sent
 
 
 async def test_what_is_no_text_is_not_sent_and_what_cannot_be_shown_is_written_out(server: Daemon) -> None:
