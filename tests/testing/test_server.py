@@ -14,6 +14,7 @@ import pytest
 
 from stompgate.testing import DidNotStart, Server, running_server
 from tests.daemon_process import Launch
+from tests.deploy.certificates import issue
 from tests.examples.programs import PYTHON
 
 WITHOUT_PYTEST = """
@@ -82,8 +83,10 @@ def test_a_server_does_not_outlive_what_has_failed(tmp_path: Path) -> None:
     assert "ready" in started[0].log_text()
 
 
-def test_a_server_that_was_restarted_is_where_it_was(launch: Launch) -> None:
-    server = launch({"tcp": {"port": 0}})
+def test_a_server_with_tls_that_was_restarted_is_where_it_was(launch: Launch, tmp_path: Path) -> None:
+    issued = issue(tmp_path, "any")
+    server = launch({"tcp": {"port": 0}, "listen": {"tls_certificate": str(issued.certificate), "tls_key": str(issued.key)}})
+    assert [url.partition(":")[0] for url in (server.url, server.ws_url, server.tcp_url)] == ["https", "wss", "tls"]
     before = server.url, server.ws_url, server.tcp_url, server.sockjs_url, server.make_room("ann", "bob")
     server.restart()
     assert (server.url, server.ws_url, server.tcp_url, server.sockjs_url, server.make_room("ann", "bob")) == before
