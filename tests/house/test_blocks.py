@@ -46,6 +46,7 @@ ELSEWHERE = {
     "cd examples/javascript": "tests/examples/test_examples.py::test_in_a_browser_nothing_is_missed_over_a_crash",
     "make test": "it is what runs this",
     "make lint": "make test begins with it",
+    "make coverage": "it runs these tests",
     "sh tests/set-up.sh mysql": "it takes 50 MB of a Debian that changes daily; `make proof` does",
     "make lock": "it asks the package index for what is new",
     ".venv/bin/python -m pytest": "it is what runs this",
