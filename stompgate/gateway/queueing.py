@@ -179,7 +179,7 @@ class QueueDesk:
         is_in_doubt = False
         while True:
             try:
-                return await self._queues.claim(queue, wanted, owner=self._owner, attempt=attempt)
+                return await self._queues.claim(queue, wanted, owner=self._owner, attempt=attempt, again=is_in_doubt)
             except StoreUnavailable:
                 if not is_in_doubt:
                     return ()

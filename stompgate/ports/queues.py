@@ -34,12 +34,13 @@ class Queues(Part, Protocol):
         put at the same moment may together go beyond that, by a call each. Raises ``MessageTooLarge``.
         """
 
-    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str, again: bool = False) -> Sequence[Claim]:
         """Take up to ``limit`` messages into this server's hands, in the order they were put.
 
         None that somebody holds: a claim is held from here until it is settled, or until ``owner``, which is the owner of this
-        server's lease, holds no valid lease any more. After ``OutcomeUnknown`` the same call with the same ``attempt``, a name
-        that no other call has, returns what the first has claimed.
+        server's lease, holds no valid lease any more. ``attempt``: a name that no other call has. ``again``: after
+        ``OutcomeUnknown`` of the same call; returns what that has claimed, or claims if it has come to nothing. Nothing is kept
+        for a call that is never made again, since its caller knows what it is.
         """
 
     async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:

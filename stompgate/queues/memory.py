@@ -42,9 +42,9 @@ class MemoryQueues:
         for message in new.values():
             self._queues.setdefault(message.queue, {})[message.id] = _Waiting(message, deliveries=int(again))
 
-    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str, again: bool = False) -> Sequence[Claim]:
         waiting = self._queues.get(queue, {}).values()
-        found = [one for one in waiting if one.holder == (owner, attempt)]
+        found = [one for one in waiting if again and one.holder == (owner, attempt)]
         if not found:
             found = [one for one in waiting if one.holder is None][:limit]
             for one in found:

@@ -307,8 +307,8 @@ class MysqlStore:
     async def put(self, messages: Sequence[QueueMessage], *, limit: int, again: bool = False) -> None:
         await self._queues.put(messages, limit=limit, again=again)
 
-    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
-        return await self._queues.claim(queue, limit, owner=owner, attempt=attempt)
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str, again: bool = False) -> Sequence[Claim]:
+        return await self._queues.claim(queue, limit, owner=owner, attempt=attempt, again=again)
 
     async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
         return await self._queues.claimable(queues, owner=owner)

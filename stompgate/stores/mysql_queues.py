@@ -7,7 +7,6 @@ first attempt has come to its end, and can't be overtaken by it.
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ from itertools import pairwise
 
 from stompgate.model.queues import Claim, QueueMessage
 from stompgate.ports.queues import MessageTooLarge, QueueFull
-from stompgate.ports.store import OutcomeUnknown
 
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, Statement
 from .mysql_lane import Lane
@@ -46,22 +44,14 @@ class MysqlQueues:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._in_doubt: set[str] = set()  # attempts that may still be under way
         self._owners: list[str] = []  # of leases, as a claim saw them last
 
     async def put(self, messages: Sequence[QueueMessage], *, limit: int, again: bool) -> None:
         if messages:
             await self._lane.call(lambda link: _put(link, distinct(messages), limit, again=again))
 
-    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
-        again = attempt in self._in_doubt
-        try:
-            claims = await self._lane.call(lambda link: self._claim(link, queue, limit, (owner, attempt), again=again))
-        except (OutcomeUnknown, asyncio.CancelledError):
-            self._in_doubt.add(attempt)
-            raise
-        self._in_doubt.discard(attempt)
-        return claims
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str, again: bool) -> Sequence[Claim]:
+        return await self._lane.call(lambda link: self._claim(link, queue, limit, (owner, attempt), again=again))
 
     async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
         if not queues:
@@ -83,17 +73,11 @@ class MysqlQueues:
     async def _claim(
         self, connection: MysqlConnection, queue: str, limit: int, claimant: tuple[str, str], *, again: bool
     ) -> Sequence[Claim]:
-        """Lock what is free, passing over what others are about to take; then write whose it is, and commit.
-
-        ``again``: an attempt that had no answer may hold locks still; it is waited for, and then what it has claimed is seen.
-        """
-        wait: list[Statement] = [(f"SELECT COUNT(*) FROM {_TABLE} WHERE {_IS_FREE} FOR UPDATE", (queue,))] if again else []
-        held, take = (_HELD, (queue, *claimant)), (_TAKE, (queue, limit))
-        seen = self._owners
-        *_, valid, gaps, mine, free = await connection.run(BEGIN, *wait, (_VALID, ()), _left_behind(queue, seen), held, take)
-        if mine.rows:
-            await connection.roll_back()
-            return claims_of(queue, mine.rows, more=0)
+        """Lock what is free, passing over what others are about to take; then write whose it is, and commit."""
+        if again and (mine := await _claimed_before(connection, queue, claimant)):
+            return mine
+        take, seen = (_TAKE, (queue, limit)), self._owners
+        _, valid, gaps, free = await connection.run(BEGIN, (_VALID, ()), _left_behind(queue, seen), take)
         self._owners = sorted(owner for (owner,) in valid.rows)
         if self._owners != seen:
             (gaps,) = await connection.run(_left_behind(queue, self._owners))
@@ -174,6 +158,14 @@ def _insert(rows: Sequence[Row]) -> Statement:
 
 
 # Claim
+
+
+async def _claimed_before(connection: MysqlConnection, queue: str, claimant: tuple[str, str]) -> Sequence[Claim]:
+    """What an attempt without an answer has claimed. It may hold locks still, so it is waited for."""
+    wait = f"SELECT COUNT(*) FROM {_TABLE} WHERE {_IS_FREE} FOR UPDATE"
+    *_, mine = await connection.run(BEGIN, (wait, (queue,)), (_HELD, (queue, *claimant)))
+    await connection.roll_back()
+    return claims_of(queue, mine.rows, more=0)
 
 
 def _left_behind(queue: str, owners: Sequence[str]) -> Statement:

@@ -291,8 +291,9 @@ class SqliteStore:
         if messages:
             await self._write(lambda connection: queues_sql.put(connection, messages, limit, again=again))
 
-    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
-        return await self._write(lambda connection: queues_sql.claim(connection, queue, limit, owner, attempt))
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str, again: bool = False) -> Sequence[Claim]:
+        claimant = owner, attempt
+        return await self._write(lambda connection: queues_sql.claim(connection, queue, limit, claimant, again=again))
 
     async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
         return await self._read(lambda connection: queues_sql.claimable(connection, queues, owner)) if queues else []

@@ -49,16 +49,16 @@ def _known(connection: sqlite3.Connection, messages: Sequence[QueueMessage]) -> 
     return known
 
 
-def claim(connection: sqlite3.Connection, queue: str, limit: int, owner: str, attempt: str) -> list[Claim]:
-    """The contract is that of ``Queues.claim``."""
+def claim(connection: sqlite3.Connection, queue: str, limit: int, claimant: tuple[str, str], *, again: bool) -> list[Claim]:
+    """The contract is that of ``Queues.claim``. ``claimant``: owner and attempt."""
+    owner, attempt = claimant
     for other in ("claimed_by < ?", "claimed_by > ?"):  # both along the index; <> would read the whole queue
         connection.execute(f"UPDATE sg_queue_message SET {_FREE} WHERE queue = ? AND {other}", (queue, owner))
     select = f"SELECT number, {COLUMNS} FROM sg_queue_message INDEXED BY sg_queue_message_claim WHERE queue = ?"
-    held = connection.execute(
-        f"{select} AND claimed_by = ? AND attempt = ? ORDER BY number", (queue, owner, attempt)
-    ).fetchall()
-    if held:
-        return claims_of(queue, held, more=0)
+    if again:
+        held = connection.execute(f"{select} AND claimed_by = ? AND attempt = ? ORDER BY number", (queue, *claimant))
+        if mine := claims_of(queue, held.fetchall(), more=0):
+            return mine
     free = connection.execute(
         f"{select} AND claimed_by IS NULL AND attempt IS NULL ORDER BY number LIMIT ?", (queue, limit)
     ).fetchall()

@@ -47,8 +47,8 @@ class SteeredQueues(MemoryQueues):
             raise MessageTooLarge("too large")
         await self._do("put", partial(super().put, messages, limit=limit, again=again))
 
-    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str) -> Sequence[Claim]:
-        return await self._do("claim", partial(super().claim, queue, limit, owner=owner, attempt=attempt))
+    async def claim(self, queue: str, limit: int, *, owner: str, attempt: str, again: bool = False) -> Sequence[Claim]:
+        return await self._do("claim", partial(super().claim, queue, limit, owner=owner, attempt=attempt, again=again))
 
     async def claimable(self, queues: Sequence[str], *, owner: str) -> Sequence[str]:
         return await self._do("look", partial(super().claimable, queues, owner=owner))

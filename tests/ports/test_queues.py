@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 
@@ -20,12 +21,11 @@ def messages(count: int, queue: str = "/queue/a") -> list[QueueMessage]:
     return [message(number, queue) for number in range(count)]
 
 
-async def claim(queues: Queues, limit: int = 100, queue: str = "/queue/a", attempt: str = "") -> Sequence[Claim]:
-    claim.number += 1  # type: ignore[attr-defined]
-    return await queues.claim(queue, limit, owner=OWNER, attempt=attempt or f"attempt-{claim.number}")  # type: ignore[attr-defined]
+_numbers = count()
 
 
-claim.number = 0  # type: ignore[attr-defined]
+async def claim(queues: Queues, limit: int = 100, queue: str = "/queue/a") -> Sequence[Claim]:
+    return await queues.claim(queue, limit, owner=OWNER, attempt=f"attempt-{next(_numbers)}")
 
 
 async def test_messages_come_as_they_were_put_and_in_their_order(queues: Queues) -> None:
@@ -78,11 +78,17 @@ async def test_an_old_claim_settles_nothing(queues: Queues) -> None:
     assert [one.deliveries for one in await claim(queues)] == [3]
 
 
-async def test_the_same_attempt_returns_what_it_has_claimed(queues: Queues) -> None:
+async def test_the_same_attempt_again_returns_what_it_has_claimed(queues: Queues) -> None:
     await queues.put(messages(5), limit=100)
-    first = await claim(queues, 3, attempt="lost")
-    assert list(await claim(queues, 3, attempt="lost")) == list(first)
+    first = await queues.claim("/queue/a", 3, owner=OWNER, attempt="lost")
+    assert list(await queues.claim("/queue/a", 3, owner=OWNER, attempt="lost", again=True)) == list(first)
     assert [one.message for one in await claim(queues)] == messages(5)[3:]
+
+
+async def test_an_attempt_that_came_to_nothing_claims_when_it_is_made_again(queues: Queues) -> None:
+    await queues.put(messages(2), limit=100)
+    claims = await queues.claim("/queue/a", 3, owner=OWNER, attempt="never came", again=True)
+    assert [(one.message, one.deliveries) for one in claims] == [(one, 1) for one in messages(2)]
 
 
 async def test_what_waits_already_is_not_put_again(queues: Queues) -> None:
