@@ -31,7 +31,7 @@ class Publication:
                 return self.relay, message.room
             case BrokerRecord():
                 return self.relay, self.record.destination
-            case QueueHint(queue):
+            case QueueHint(queue, _):
                 return self.relay, queue
             case record:
                 return self.relay, record.room

@@ -72,7 +72,7 @@ class Delivery:
 
     ``origin`` is this life of this server: its own broadcasts are delivered as they are taken in, and dropped when the
     relay brings them back, so that they reach everyone here also while the relay is down. ``hinted`` is told which queues
-    have messages.
+    have messages, by other servers' word: each knows its own.
     """
 
     def __init__(
@@ -119,8 +119,9 @@ class Delivery:
                     self._take_broadcast(record)
                 case RoomChanged():
                     self._feeds.changed(record)
-                case QueueHint(queue):
-                    self._hinted(queue)
+                case QueueHint(queue, origin):
+                    if origin != self._origin:
+                        self._hinted(queue)
                 case ForeignRecord():
                     self._send(self._foreign(record))
 

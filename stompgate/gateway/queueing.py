@@ -47,7 +47,7 @@ class _Served:
 
 
 class QueueDesk:
-    """Puts, claims and settles for the connections of this server. ``owner``: of its lease."""
+    """Puts, claims and settles for the connections of this server. ``owner``: of its lease, its epoch."""
 
     def __init__(
         self, queues: Queues, relay: Relay, clock: Clock, limits: QueueLimits, *, owner: str, may_claim: Callable[[], bool]
@@ -149,7 +149,7 @@ class QueueDesk:
     def _arrived(self, queue: str) -> None:
         """A queue has messages that it did not have before: here, and for the other servers."""
         self.hint(queue)
-        self._relay.publish(QueueHint(queue))
+        self._relay.publish(QueueHint(queue, self._owner))
 
     def settle(self, claims: Iterable[Claim], *, is_consumed: bool) -> None:
         """Let go of claims: their messages are gone, or wait again for another consumer."""

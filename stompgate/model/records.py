@@ -58,9 +58,13 @@ class BrokerRecord:
 
 @dataclass(frozen=True, slots=True)
 class QueueHint:
-    """A queue has messages that wait for a consumer. It may be lost, or late: whoever has consumers also looks by itself."""
+    """A queue has messages that wait for a consumer. It may be lost, or late: whoever has consumers also looks by itself.
+
+    ``origin`` is the epoch of the server that says so and has heard of it already; empty where that is not known.
+    """
 
     queue: str
+    origin: str
 
 
 Record = ChatRecord | ForeignRecord | RoomChanged | BrokerRecord | QueueHint

@@ -37,8 +37,8 @@ def encode(record: Record, wire: Wire) -> tuple[Lane, bytes, bytes]:
             return Lane.OWN, record.destination.encode(), _message(record)
         case RoomChanged():
             return Lane.OWN, record.room.encode(), _room(record)
-        case QueueHint(queue):
-            return Lane.OWN, queue.encode(), orjson.dumps({"v": VERSION, "kind": "queue", "queue": queue})
+        case QueueHint(queue, origin):
+            return Lane.OWN, queue.encode(), orjson.dumps({"v": VERSION, "kind": "queue", "queue": queue, "origin": origin})
         case ForeignRecord():
             raise ValueError("a record of another program is in the relay already")
 
@@ -67,7 +67,7 @@ def decode_own(value: bytes, partition: int) -> Record:
             case "room":
                 return _read_room(fields)
             case "queue":
-                return QueueHint(_text(fields, "queue"))
+                return _read_hint(fields)
     raise OtherFormat(f"version {version}, kind {kind!r}")
 
 
@@ -119,6 +119,13 @@ def _read_room(fields: dict[str, Any]) -> RoomChanged:
     if type(deleted) is not bool:
         raise NotARecord("deleted is neither true nor false")
     return RoomChanged(_text(fields, "room"), _number(fields, "membersVersion"), deleted, _text(fields, "epoch"))
+
+
+def _read_hint(fields: dict[str, Any]) -> QueueHint:
+    origin = fields.get("origin", "")  # earlier versions name none
+    if type(origin) is not str:
+        raise NotARecord("origin is no text")
+    return QueueHint(_text(fields, "queue"), origin)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

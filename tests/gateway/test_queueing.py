@@ -427,6 +427,20 @@ async def test_an_ack_makes_room_for_the_other_queues_of_a_connection() -> None:
     await scene.queues.close()
 
 
+async def test_a_hint_is_followed_by_every_server_but_the_one_that_gave_it() -> None:
+    scene = Scene()
+    _, link = scene.peer(subscribe(1))
+    await idle()
+    await scene.queues._queues.put([QueueMessage("1", "/queue/1", (), b"x", 0)], limit=1)
+    scene.delivery.receive([QueueHint("/queue/1", "test")])
+    await idle()
+    assert link.frames() == []
+    scene.delivery.receive([QueueHint("/queue/1", "")])
+    await idle()
+    assert len(link.frames()) == 1
+    await scene.queues.close()
+
+
 async def test_what_a_client_has_already_is_not_given_again_and_its_ack_counts() -> None:
     scene = Scene()
     peer, link = scene.peer(subscribe(1), Frame("SEND", {"destination": "/queue/1"}, b"x"))
