@@ -53,7 +53,9 @@ class Listen(Section):
         default=120, ge=10, le=86400, description="Seconds without a sign of a peer's system after which it counts as gone."
     )
     max_connections: int = Field(
-        default=0, ge=0, description="Connections at the same time; 0 means as many as open files allow."
+        default=0,
+        ge=0,
+        description="Connections at the same time, TLS handshakes under way included; 0 means as many as open files allow.",
     )
     allowed_origins: Texts = Field(
         default=(SAME_ORIGIN,),

@@ -26,7 +26,8 @@ from stompgate.timing.wheel import Entry
 from .handshake import Doorman, Handshake, refused
 from .http_side import HttpSide
 from .outbox import Flusher
-from .refusing import in_stomp, turn_away
+from .refusing import LINGERING, in_stomp, turn_away
+from .tls import TlsServer
 from .websocket import Receiver, WebSocketLimits, WebSocketLink
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -62,6 +63,13 @@ class Gateway(Protocol):
         """How many connections there are now."""
 
 
+class AtDoor(Protocol):
+    """A connection that has not said yet what it is."""
+
+    def dismiss(self) -> None:
+        """Wait no longer."""
+
+
 @dataclass(slots=True, kw_only=True)
 class House:
     """What every doorkeeper needs: where connections go from here, who waits ``at_door``, how many were ``refused`` there.
@@ -77,7 +85,7 @@ class House:
     limits: ListenLimits
     websocket_limits: WebSocketLimits
     proxies: Networks = ()
-    at_door: set[Doorkeeper] = field(default_factory=set)
+    at_door: set[AtDoor] = field(default_factory=set)
     lingering: int = 0
     refused: Counter[Cause] = field(default_factory=Counter)
     is_closing: bool = False
@@ -90,7 +98,16 @@ class House:
     @property
     def is_full(self) -> bool:
         """Whether one connection more would be too many."""
-        return self.waiting + self.http.connected + self.gateway.connected >= self.limits.connections
+        return self._beyond_limit >= 0
+
+    @property
+    def may_tell_one_more(self) -> bool:
+        """Whether one connection more may come in, be it to hear that it is too many."""
+        return max(0, self._beyond_limit) + self.lingering < LINGERING
+
+    @property
+    def _beyond_limit(self) -> int:
+        return self.waiting + self.http.connected + self.gateway.connected - self.limits.connections
 
     @property
     def obstacle(self) -> Cause | None:
@@ -107,8 +124,8 @@ class House:
     def close(self) -> None:
         """Let nobody in any more, nor let anyone wait for that."""
         self.is_closing = True
-        for doorkeeper in list(self.at_door):
-            doorkeeper.dismiss()
+        for waiting in list(self.at_door):
+            waiting.dismiss()
 
 
 class Doorkeeper(asyncio.Protocol):
@@ -230,7 +247,7 @@ class Listener:
         self._house = house
         self._loop = loop
         self._door = door
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.AbstractServer | TlsServer] = []
         self.addresses: list[tuple[str, int]] = []
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
@@ -241,20 +258,21 @@ class Listener:
             bound += bound_sockets(host, port)
             for listening in bound:
                 keep_alive(listening, limits.silence_s)
-                server = await self._loop.create_server(
-                    self._door,
-                    sock=listening,
-                    ssl=tls,
-                    backlog=limits.backlog,
-                    ssl_handshake_timeout=limits.head_s if tls is not None else None,
-                )
-                self._servers.append(server)
+                self._servers.append(await self._serve(listening, tls))
                 self.addresses.append(listening.getsockname()[:2])
         except OSError as error:
             await self.close()
             for listening in bound:
                 listening.close()
             raise SetupError(f"cannot listen on {host or '*'} port {port}: {error.strerror or error}") from error
+
+    async def _serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> asyncio.AbstractServer | TlsServer:
+        backlog = self._house.limits.backlog
+        if tls is None:
+            return await self._loop.create_server(self._door, sock=listening, backlog=backlog)
+        server = TlsServer(self._house, self._loop, tls, self._door)
+        server.open(listening, backlog)
+        return server
 
     async def close(self) -> None:
         """Accept no more, nor any connection that was just accepted and has asked for nothing yet. Who is inside stays."""

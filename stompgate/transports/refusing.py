@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .listener import House
 
 _LINGER_S: Final = 2.0
-_LINGERING: Final = 32
+LINGERING: Final = 32
+"""How many connections may be there beyond the limit, or stay on, to be told why they must go."""
 
 
 def turn_away(house: House, transport: asyncio.Transport, answer: bytes, cause: Cause) -> None:
@@ -27,11 +28,17 @@ def turn_away(house: House, transport: asyncio.Transport, answer: bytes, cause: 
     transport.set_protocol(refused)
     house.refused[cause] += 1
     transport.write(answer)
-    if house.lingering < _LINGERING and transport.can_write_eof():
-        transport.write_eof()
+    ends_at_once = transport.can_write_eof()  # TLS waits for the peer's own end, and for longer than we want to
+    if house.lingering < LINGERING:
+        if ends_at_once:
+            transport.write_eof()
+        else:
+            transport.close()
         refused.linger(transport)
-    else:
+    elif ends_at_once:
         transport.close()
+    else:
+        transport.abort()
 
 
 def in_stomp(refusal: Refusal) -> bytes:

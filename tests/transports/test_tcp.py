@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -259,17 +258,6 @@ def test_the_system_is_asked_to_notice_peers_that_are_gone_without_a_word() -> N
                     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == idle_s
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command, *files], check=True, capture_output=True)
-    return certificate, key
-
-
 @pytest.mark.parametrize("own", [False, True], ids=["that of [listen]", "its own"])
 async def test_tls_is_spoken(launch: Launch, certificate: tuple[Path, Path], *, own: bool) -> None:
     chain, key = certificate
@@ -286,6 +274,9 @@ async def test_tls_is_spoken(launch: Launch, certificate: tuple[Path, Path], *, 
     async with opened_tcp(daemon.tcp_url, ssl=trusting) as client:
         await client.connect()
         await client.ask(Frame("DISCONNECT"))
+    async with opened_tcp(daemon.tcp_url) as client:  # never begins the handshake of TLS, and is let go when the port is closed
+        await asyncio.to_thread(daemon.stop)
+        assert await left_unread(client) == b""
 
 
 async def test_clear_text_where_the_other_port_has_tls(launch: Launch, certificate: tuple[Path, Path]) -> None:
