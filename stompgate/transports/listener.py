@@ -24,7 +24,7 @@ from stompgate.ports.part import SetupError
 from stompgate.timing.wheel import Entry
 
 from .handshake import Doorman, Handshake, refused
-from .http_side import HttpSide
+from .http_side import HEADERS, HttpSide
 from .outbox import Flusher
 from .refusing import LINGERING, in_stomp, turn_away
 from .tls import TlsServer
@@ -183,6 +183,9 @@ class Doorkeeper(asyncio.Protocol):
         self._stop_waiting()
         head = received[:head_bytes]
         if not asks_for_websocket(head):
+            if head.count(b"\r\n") > HEADERS + 2:  # the request's own line, and the empty one
+                self._refuse(Refusal(Cause.FRAME_TOO_LARGE, f"The head of a request may have {HEADERS} headers."))
+                return
             protocol = house.http.protocol_for(head)
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
