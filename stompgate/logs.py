@@ -17,6 +17,9 @@ from structlog.typing import EventDict, Processor
 from .bursts import BurstLimits, Bursts, ThreadTimers
 from .settings import Log
 
+TEXT_LIMIT_CHARS = 1000
+"""More of a text is not written: a stranger's request of 15 KB was a line of 25 KB, and so more than 1 MB of log a second."""
+
 # C0, DEL, C1, line and paragraph separators, and what turns the direction of writing.
 _HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HIDDEN}
@@ -86,7 +89,7 @@ class _Stream(logging.StreamHandler[TextIO]):
 
 
 def escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Write control characters in all texts of an event as escapes; the lines of a traceback stay lines."""
+    """Write control characters in all texts of an event as escapes, and no text that is long; a traceback stays as it is."""
     return {
         escape(key): _escaped_lines(value) if key == "exception" and isinstance(value, str) else _escaped(value)
         for key, value in event.items()
@@ -101,7 +104,7 @@ def escape(text: str) -> str:
 def _escaped(value: object) -> object:
     match value:
         case str():
-            return escape(value)
+            return escape(_cut(value))
         case dict():
             return {_escaped(key): _escaped(held) for key, held in value.items()}
         case list() | tuple() | set() | frozenset():
@@ -109,7 +112,11 @@ def _escaped(value: object) -> object:
         case None | bool() | int() | float():
             return value
         case _:
-            return escape(str(value))
+            return escape(_cut(str(value)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT_CHARS else f"{text[:TEXT_LIMIT_CHARS]}… ({len(text)} characters)"
 
 
 def _escaped_lines(text: str) -> str:
