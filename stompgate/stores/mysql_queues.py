@@ -76,8 +76,9 @@ class MysqlQueues:
         """Lock what is free, passing over what others are about to take; then write whose it is, and commit."""
         if again and (mine := await _claimed_before(connection, queue, claimant)):
             return mine
+        begin = [] if again else [BEGIN]
         take, seen = (_TAKE, (queue, limit)), self._owners
-        _, valid, gaps, free = await connection.run(BEGIN, (_VALID, ()), _left_behind(queue, seen), take)
+        *_, valid, gaps, free = await connection.run(*begin, (_VALID, ()), _left_behind(queue, seen), take)
         self._owners = sorted(owner for (owner,) in valid.rows)
         if self._owners != seen:
             (gaps,) = await connection.run(_left_behind(queue, self._owners))
@@ -161,10 +162,14 @@ def _insert(rows: Sequence[Row]) -> Statement:
 
 
 async def _claimed_before(connection: MysqlConnection, queue: str, claimant: tuple[str, str]) -> Sequence[Claim]:
-    """What an attempt without an answer has claimed. It may hold locks still, so it is waited for."""
+    """What an attempt without an answer has claimed. It may hold locks still, so it is waited for.
+
+    If that is nothing, the transaction goes on and keeps its own locks: what comes late finds nothing to claim.
+    """
     wait = f"SELECT COUNT(*) FROM {_TABLE} WHERE {_IS_FREE} FOR UPDATE"
     *_, mine = await connection.run(BEGIN, (wait, (queue,)), (_HELD, (queue, *claimant)))
-    await connection.roll_back()
+    if mine.rows:
+        await connection.roll_back()
     return claims_of(queue, mine.rows, more=0)
 
 
