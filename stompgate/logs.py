@@ -17,9 +17,6 @@ from structlog.typing import EventDict, Processor
 from .bursts import BurstLimits, Bursts, ThreadTimers
 from .settings import Log
 
-TEXT_LIMIT_CHARS = 1000
-"""More of a text is not written: a stranger's request of 15 KB was a line of 25 KB, and so more than 1 MB of log a second."""
-
 # C0, DEL, C1, line and paragraph separators, and what turns the direction of writing.
 _HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HIDDEN}
@@ -47,7 +44,7 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                escape_controls,
+                _Texts(settings.text_limit_chars),
                 _console(colours=target.isatty()) if readable else structlog.processors.JSONRenderer(_to_json),
             ],
         )
@@ -88,39 +85,43 @@ class _Stream(logging.StreamHandler[TextIO]):
             self.release()
 
 
-def escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Write control characters in all texts of an event as escapes, and no text that is long; a traceback stays as it is."""
-    return {
-        escape(key): _escaped_lines(value) if key == "exception" and isinstance(value, str) else _escaped(value)
-        for key, value in event.items()
-    }
+class _Texts:
+    """Writes control characters in all texts of an event as escapes, and of none more than ``limit_chars``.
+
+    A stranger's request of 15 KB was a line of 25 KB, and so more than 1 MB of log a second. A traceback stays whole, in lines.
+    """
+
+    def __init__(self, limit_chars: int) -> None:
+        self._limit_chars = limit_chars
+
+    def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
+        return {
+            escape(key): value.translate(_ESCAPES_BUT_LINES)
+            if key == "exception" and isinstance(value, str)
+            else self._escaped(value)
+            for key, value in event.items()
+        }
+
+    def _escaped(self, value: object) -> object:
+        match value:
+            case str():
+                return escape(self._cut(value))
+            case dict():
+                return {self._escaped(key): self._escaped(held) for key, held in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._escaped(held) for held in value]
+            case None | bool() | int() | float():
+                return value
+            case _:
+                return escape(self._cut(str(value)))
+
+    def _cut(self, text: str) -> str:
+        return text if len(text) <= self._limit_chars else f"{text[: self._limit_chars]}… ({len(text)} characters)"
 
 
 def escape(text: str) -> str:
     """Return ``text`` on one line, with ``\\xNN`` or ``\\uNNNN`` in the place of each control character."""
     return text.translate(_ESCAPES)
-
-
-def _escaped(value: object) -> object:
-    match value:
-        case str():
-            return escape(_cut(value))
-        case dict():
-            return {_escaped(key): _escaped(held) for key, held in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_escaped(held) for held in value]
-        case None | bool() | int() | float():
-            return value
-        case _:
-            return escape(_cut(str(value)))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_LIMIT_CHARS else f"{text[:TEXT_LIMIT_CHARS]}… ({len(text)} characters)"
-
-
-def _escaped_lines(text: str) -> str:
-    return text.translate(_ESCAPES_BUT_LINES)
 
 
 def _console(*, colours: bool) -> Callable[[Any, str, MutableMapping[str, Any]], str]:

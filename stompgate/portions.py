@@ -24,6 +24,7 @@ from stompgate.stomp.frames import HEARTBEAT
 from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits
 from stompgate.transports.deflate import Deflate, DeflateLimits
+from stompgate.transports.http_side import HeadLimits
 from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.sockjs_mount import SockJsOptions
@@ -152,7 +153,12 @@ def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSetti
 
 def listen_limits(listen: Listen, connections: int) -> ListenLimits:
     """For ``transports.listener``. ``connections``: how many there may be."""
-    return ListenLimits(listen.head_timeout_s, listen.head_limit_bytes, connections, listen.backlog, listen.silence_limit_s)
+    return ListenLimits(listen.head_timeout_s, head_limits(listen), connections, listen.backlog, listen.silence_limit_s)
+
+
+def head_limits(listen: Listen) -> HeadLimits:
+    """For ``transports.http_side``, and the door before it."""
+    return HeadLimits(listen.head_limit_bytes, listen.head_limit_headers)
 
 
 def websocket_limits(settings: Settings) -> WebSocketLimits:

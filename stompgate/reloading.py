@@ -21,7 +21,8 @@ from .wiring import Server
 LIVE: Final = frozenset(
     {
         *(("log", key) for key in Log.model_fields),
-        *(("listen", key) for key in ("allowed_origins", "max_connections", "head_timeout_s", "head_limit_bytes")),
+        *(("listen", key) for key in ("allowed_origins", "max_connections")),
+        *(("listen", key) for key in ("head_timeout_s", "head_limit_bytes", "head_limit_headers")),
         *(("http", key) for key in ("operators", "body_limit_bytes")),
         ("operator", "token"),
         *(("drain", key) for key in ("window_s", "closes_per_s", "answers_s")),

@@ -49,6 +49,7 @@ class Listen(Section):
         default=10.0, gt=0, le=600, description="Seconds within which the head of a request must be complete."
     )
     head_limit_bytes: int = Field(default=16384, ge=1024, le=1048576, description="Size of a request's head in bytes.")
+    head_limit_headers: int = Field(default=128, ge=16, le=128, description="Headers of a request.")
     silence_limit_s: int = Field(
         default=120, ge=10, le=86400, description="Seconds without a sign of a peer's system after which it counts as gone."
     )
@@ -624,6 +625,9 @@ class Log(Section):
         default="auto", description='"console", "json", or "auto": by whether a terminal reads it.'
     )
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least level that is written.")
+    text_limit_chars: int = Field(
+        default=1000, ge=100, description="Characters of a text that are written; of a longer one the beginning and the length."
+    )
     loop_lag_s: float = Field(
         default=0.5, ge=0.1, le=600, description="Seconds that the event loop may be late before a warning is written."
     )

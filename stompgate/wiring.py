@@ -292,7 +292,7 @@ def _gate(
 
 
 def _http_side(listen: Listen, clock: Clock, app: ASGIApp) -> HttpSide:
-    return HttpSide(app, clock.monotonic, patience_s=listen.head_timeout_s, head_limit_bytes=listen.head_limit_bytes)
+    return HttpSide(app, clock.monotonic, patience_s=listen.head_timeout_s, head=portions.head_limits(listen))
 
 
 def _authenticator(auth: Auth, clock: Clock) -> Authenticator:

@@ -22,7 +22,7 @@ from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.handshake import Doorman
-from stompgate.transports.http_side import HttpSide
+from stompgate.transports.http_side import HeadLimits, HttpSide
 from stompgate.transports.listener import Doorkeeper, House, Listener, ListenLimits
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.sockjs_mount import SockJsMount, SockJsMounts, SockJsOptions
@@ -141,7 +141,7 @@ class SockJsServer:
             for path, service in self.services.items()
         }
         self.http = HttpSide(
-            SockJsMounts(list(self.mounts.values()), no_pages), loop.time, patience_s=_HEAD_S, head_limit_bytes=16384
+            SockJsMounts(list(self.mounts.values()), no_pages), loop.time, patience_s=_HEAD_S, head=HeadLimits()
         )
         self.house = House(
             doorman=Doorman([], allowed, entrances=list(self.mounts.values())),

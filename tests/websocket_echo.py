@@ -22,7 +22,7 @@ from stompgate.model.causes import Cause, Refusal
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.deflate import Deflate, DeflateLimits
 from stompgate.transports.handshake import Doorman
-from stompgate.transports.http_side import HttpSide
+from stompgate.transports.http_side import HeadLimits, HttpSide
 from stompgate.transports.listener import Doorkeeper, House, Listener, ListenLimits
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
@@ -100,7 +100,7 @@ async def serve(port: int, *, is_deflating: bool) -> None:
     wheel = TimerWheel(_TICK_S)
     house = House(
         doorman=Doorman(["/"], AllowedOrigins(["*"]), Deflate(limits) if is_deflating else None),
-        http=HttpSide(no_pages, loop.time, patience_s=_HEAD_S, head_limit_bytes=ListenLimits().head_bytes),
+        http=HttpSide(no_pages, loop.time, patience_s=_HEAD_S, head=HeadLimits()),
         gateway=Echoes(),
         flusher=Flusher(loop, wheel, OutboxLimits(8 * LARGEST_BYTES)),
         limits=ListenLimits(),

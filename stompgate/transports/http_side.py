@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 _STOP_S: Final = 5.0
 _ABORT_S: Final = 1.0
 
-HEADERS: Final = 128
-"""How many headers a request may have: the bound of the WebSockets' library. Each takes a hundred bytes and more of memory."""
-
 _HEAD_END: Final = b"\r\n\r\n"
 _PIECE_BYTES: Final = 4096
 _PIECES_PER_TURN: Final = 64
@@ -63,6 +60,14 @@ class Http10(H11Protocol):
         self.app_state[DEPARTURE].happened()
 
 
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """How large the head of a request may be. Each of its ``headers`` takes a hundred bytes and more of memory."""
+
+    size_bytes: int = 16 * 1024
+    headers: int = 128
+
+
 class _Flow(FlowControl):
     """Uvicorn's, but that what lies unread comes before what is still to be read. ``go_on`` takes it."""
 
@@ -92,7 +97,7 @@ class HeadLimited(HttpToolsProtocol):
     _head_bytes = 0
     _unread = b""  # from the third byte before ``_taken`` on, at the least: they may begin the end of a head
     _taken = 0
-    head_limit_bytes = 0
+    limits = HeadLimits()
     door: Callable[[], asyncio.Protocol] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -108,7 +113,7 @@ class HeadLimited(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of it. What is raised here ends the connection with 400."""
-        if len(self.headers) >= HEADERS:
+        if len(self.headers) >= self.limits.headers:
             raise ValueError("too many headers")
         super().on_header(name, value)
 
@@ -190,13 +195,13 @@ class HeadLimited(HttpToolsProtocol):
         super().data_received(piece)
         if went_on and self._in_head:
             self._head_bytes += len(piece)
-            if self._head_bytes > self.head_limit_bytes and not self.transport.is_closing():
+            if self._head_bytes > self.limits.size_bytes and not self.transport.is_closing():
                 self._refuse()
 
     def _refuse(self) -> None:
         """Say so and end; what still comes has a place to go until the watch closes, or a reset would destroy the answer."""
         self._end()
-        explanation = f"The head of a request may have {self.head_limit_bytes} bytes."
+        explanation = f"The head of a request may have {self.limits.size_bytes} bytes."
         self.transport.write(refused(Refusal(Cause.FRAME_TOO_LARGE, explanation)).serialize())
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -224,7 +229,7 @@ class HttpSide:
     that is answered as if it had asked for the page.
     """
 
-    def __init__(self, app: ASGIApp, now_s: Callable[[], float], *, patience_s: float, head_limit_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, now_s: Callable[[], float], *, patience_s: float, head: HeadLimits) -> None:
         # Who calls is decided by the connection alone: forwarded addresses would be believed from any local process.
         self._config = uvicorn.Config(
             app, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False
@@ -233,7 +238,7 @@ class HttpSide:
         self._state = ServerState()
         self._now_s = now_s
         self._patience_s = patience_s
-        self._head_limit_bytes = head_limit_bytes
+        self._head_limits = head
         self._seen: dict[Any, _Seen] = {}
         self.door: Callable[[], asyncio.Protocol] | None = None
 
@@ -242,7 +247,7 @@ class HttpSide:
         if head.partition(b"\r\n")[0].endswith(b"HTTP/1.0"):
             return Http10(config=self._config, server_state=self._state, app_state={DEPARTURE: Departure()})
         protocol = HeadLimited(config=self._config, server_state=self._state, app_state={DEPARTURE: Departure()})
-        protocol.head_limit_bytes = self._head_limit_bytes
+        protocol.limits = self._head_limits
         protocol.door = self.door
         return protocol
 

@@ -24,7 +24,7 @@ from stompgate.ports.part import SetupError
 from stompgate.timing.wheel import Entry
 
 from .handshake import Doorman, Handshake, refused
-from .http_side import HEADERS, HttpSide
+from .http_side import HeadLimits, HttpSide
 from .outbox import Flusher
 from .refusing import LINGERING, in_stomp, turn_away
 from .tls import TlsServer
@@ -46,7 +46,7 @@ class ListenLimits:
     """
 
     head_s: float = 10.0
-    head_bytes: int = 16 * 1024
+    head: HeadLimits = field(default_factory=HeadLimits)
     connections: int = 10_000
     backlog: int = 1024
     silence_s: int = 120
@@ -155,7 +155,7 @@ class Doorkeeper(asyncio.Protocol):
         searched = max(0, len(self._head) - len(_HEAD_END))
         self._head += data
         end = self._head.find(_HEAD_END, searched)
-        limit = self._house.limits.head_bytes
+        limit = self._house.limits.head.size_bytes
         if _STOMP.match(self._head):
             refusal = Refusal(Cause.WRONG_PORT, "This port takes WebSockets and HTTP; STOMP over TCP has a port of its own.")
             self._end(in_stomp(refusal), refusal.cause)
@@ -183,8 +183,9 @@ class Doorkeeper(asyncio.Protocol):
         self._stop_waiting()
         head = received[:head_bytes]
         if not asks_for_websocket(head):
-            if head.count(b"\r\n") > HEADERS + 2:  # the request's own line, and the empty one
-                self._refuse(Refusal(Cause.FRAME_TOO_LARGE, f"The head of a request may have {HEADERS} headers."))
+            most = house.limits.head.headers
+            if head.count(b"\r\n") > most + 2:  # the request's own line, and the empty one
+                self._refuse(Refusal(Cause.FRAME_TOO_LARGE, f"The head of a request may have {most} headers."))
                 return
             protocol = house.http.protocol_for(head)
             transport.set_protocol(protocol)

@@ -33,7 +33,7 @@ ALICE, ANY, EITHER = "alice", ".*", "alice|bob"
 """A user, and two whose names would be others as well, for whoever took names for patterns."""
 
 CROWD = 40
-FLOOD_BYTES = 2_000_000
+FLOOD_BYTES = 1_000_000
 LITTLE_MB = 20
 """What all of a crowd together may cost in memory, where each sends ``FLOOD_BYTES``."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from stompgate.logs import TEXT_LIMIT_CHARS, configure
+from stompgate.logs import configure
 from stompgate.settings import Log
 
 HOSTILE = "a\r\n\x1b[2Jb\x7f\x9b\u2028\u202e"
@@ -110,11 +110,11 @@ def test_no_control_character_reaches_the_stream(stream: io.StringIO) -> None:
 
 def test_no_text_from_outside_makes_a_long_line() -> None:
     stream = io.StringIO()
-    configure(Log(), stream)
+    configure(Log(text_limit_chars=100), stream)
     structlog.get_logger().info("refused", path="\0" * 15_000, held=["x" * 15_000], error=ValueError("x" * 15_000))
     event = json.loads(stream.getvalue())
-    assert event["path"] == "\\x00" * TEXT_LIMIT_CHARS + "… (15000 characters)"
-    assert event["held"] == [event["error"]] == ["x" * TEXT_LIMIT_CHARS + "… (15000 characters)"]
+    assert event["path"] == "\\x00" * 100 + "… (15000 characters)"
+    assert event["held"] == [event["error"]] == ["x" * 100 + "… (15000 characters)"]
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["json", "console"])

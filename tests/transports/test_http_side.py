@@ -11,7 +11,7 @@ import pytest
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
-from stompgate.transports.http_side import HEADERS, HeadLimited, HttpSide
+from stompgate.transports.http_side import HeadLimited, HeadLimits, HttpSide
 from tests.daemon_process import DEADLINE_S, Daemon
 from tests.waiting import until
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GET = b"GET /chat/test HTTP/1.1\r\nHost: localhost\r\n\r\n"
 TOGETHER = 1000
+MOST_HEADERS = HeadLimits().headers
 
 
 class Echo:
@@ -46,7 +47,7 @@ class Echo:
 async def served(app: Echo) -> AsyncIterator[tuple[HttpSide, int]]:
     """The application behind sockets, and their port."""
     loop = asyncio.get_running_loop()
-    side = HttpSide(app, loop.time, patience_s=DEADLINE_S, head_limit_bytes=16_384)
+    side = HttpSide(app, loop.time, patience_s=DEADLINE_S, head=HeadLimits())
     server = await loop.create_server(lambda: side.protocol_for(GET), "127.0.0.1", 0)
     try:
         yield side, server.sockets[0].getsockname()[1]
@@ -100,7 +101,7 @@ async def test_a_second_head_is_bounded_also_where_it_comes_in_one_piece(shared_
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 async def test_a_head_has_no_more_headers_than_it_may(shared_daemon: Daemon, version: bytes) -> None:
-    for headers, status in ((HEADERS, b"200"), (HEADERS + 1, b"413")):
+    for headers, status in ((MOST_HEADERS, b"200"), (MOST_HEADERS + 1, b"413")):
         async with raw(shared_daemon) as (reader, writer):
             lines = b"Host: x\r\nConnection: close\r\n" + b"a:\r\n" * (headers - 2)
             writer.write(b"GET /chat/test HTTP/%b\r\n%b\r\n" % (version, lines))
@@ -110,7 +111,7 @@ async def test_a_head_has_no_more_headers_than_it_may(shared_daemon: Daemon, ver
 
 async def test_nor_has_a_second_one(shared_daemon: Daemon) -> None:
     async with raw(shared_daemon) as (reader, writer):
-        writer.write(GET + b"GET /chat/test HTTP/1.1\r\n" + b"a:\r\n" * (HEADERS + 1) + b"\r\n")
+        writer.write(GET + b"GET /chat/test HTTP/1.1\r\n" + b"a:\r\n" * (MOST_HEADERS + 1) + b"\r\n")
         _, answered = await read_head(reader)
         await reader.readexactly(int(answered["content-length"]))
         assert (await read_head(reader))[0] == 400
