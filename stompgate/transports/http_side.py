@@ -142,6 +142,7 @@ class HeadLimited(HttpToolsProtocol):
         head = b"\r\n".join([b"%s %s HTTP/1.1" % (self.scope["method"].encode(), self.url), *lines, b"", b""])
         behind = self._unread[self._taken :]
         self._end()
+        self.flow.read()  # which it paused, if this came behind another request
         door = self.door()
         self.transport.set_protocol(door)
         door.connection_made(self.transport)

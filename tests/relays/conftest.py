@@ -16,7 +16,8 @@ from tests.services import Service, start_brokers, start_kafka, start_together
 _LAST_STEPS_S = 0.2
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: each broker that idles takes 3 % of a processor.
+@pytest.fixture(scope="package")
 def _own_kafka() -> Iterator[Service]:
     with TemporaryDirectory(prefix="stompgate-kafka-") as folder, start_kafka(Path(folder)) as kafka:
         yield kafka
@@ -31,7 +32,7 @@ def kafka(_own_kafka: Service) -> Iterator[Service]:
         _own_kafka.resume()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _own_brokers() -> Iterator[list[Service]]:
     with TemporaryDirectory(prefix="stompgate-brokers-") as folder, start_brokers(Path(folder), [()] * 3) as brokers:
         yield brokers

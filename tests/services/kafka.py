@@ -134,6 +134,7 @@ class Kafka:
             # A killed broker's registration outlives it by this much, and its next life waits for that.
             "broker.session.timeout.ms": 2000,
             "broker.heartbeat.interval.ms": 500,
+            "metadata.max.idle.interval.ms": 0,  # else the controller writes twice a second that it has nothing to write
             "log.cleaner.dedupe.buffer.size": 4194304,
             "log.index.size.max.bytes": 1048576,
         }

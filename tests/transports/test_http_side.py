@@ -128,4 +128,6 @@ async def test_frames_behind_an_upgrade_that_is_not_the_first_request_are_not_lo
         await reader.readexactly(int(headers["content-length"]))
         assert (await read_head(reader))[0] == 101
         async with asyncio.timeout(DEADLINE_S):
-            assert b"CONNECTED" in await reader.readuntil(b"CONNECTED")
+            await reader.readuntil(b"CONNECTED")
+            writer.write(WebSocketFrame(Opcode.TEXT, b"DISCONNECT\nreceipt:later\n\n\0").serialize(mask=True))
+            await reader.readuntil(b"receipt-id:later")
