@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ def services() -> Iterator[Services]:
     finally:
         services.end()
         shutil.rmtree(folder)
+
+
+def pytest_configure() -> None:
+    """Whoever runs these in the background has signals ignored, and so would all that tests start, and end by these signals."""
+    for name in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(name) is signal.SIG_IGN:
+            signal.signal(name, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
