@@ -328,7 +328,8 @@ class _Side(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._waiting and self._transport is not None and not self._link.is_held(self):
+        # A transport that is closing may be gone and still have to say so; uvloop raises for what is written to it then.
+        while self._waiting and self._transport is not None and not (self._link.is_held(self) or self._transport.is_closing()):
             due_s, data = self._waiting[0]
             if due_s > loop.time():
                 self._timer = loop.call_at(due_s, self.pump)
