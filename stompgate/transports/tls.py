@@ -17,12 +17,15 @@ from stompgate.model.causes import Cause
 if TYPE_CHECKING:
     from .listener import House
 
+_PER_TURN: Final = 8
+"""More, of a crowd that comes at once, would hold everyone else up: each handshake takes a millisecond or two."""
+
 _REST_S: Final = 1.0
 """How long nobody is accepted where the system had no open file, or no memory, for another connection."""
 
 
 class TlsServer:
-    """Accepts one connection in a turn of the event loop. ``door`` makes what meets it when its handshake is over."""
+    """Accepts a few connections in a turn of the event loop. ``door`` makes what meets it when its handshake is over."""
 
     def __init__(
         self, house: House, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext, door: Callable[[], asyncio.Protocol]
@@ -49,13 +52,16 @@ class TlsServer:
 
     def _accept(self, listening: socket.socket) -> None:
         try:
-            accepted, _ = listening.accept()
+            for _ in range(_PER_TURN):
+                accepted, _address = listening.accept()
+                self._take_in(accepted)
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError:
             self._loop.remove_reader(listening)
             self._loop.call_later(_REST_S, self._accept_again)
-            return
+
+    def _take_in(self, accepted: socket.socket) -> None:
         if not self._house.may_tell_one_more:
             self._house.refused[Cause.TOO_MANY_CONNECTIONS] += 1
             accepted.close()
