@@ -24,8 +24,8 @@ from stompgate.stomp.frames import HEARTBEAT
 from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits
 from stompgate.transports.deflate import Deflate, DeflateLimits
+from stompgate.transports.door import ListenLimits
 from stompgate.transports.http_side import HeadLimits
-from stompgate.transports.listener import ListenLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.sockjs_mount import SockJsOptions
 from stompgate.transports.sockjs_session import SockJsLimits
@@ -152,7 +152,7 @@ def http_settings(settings: Settings, origins: AllowedOrigins) -> http.HttpSetti
 
 
 def listen_limits(listen: Listen, connections: int) -> ListenLimits:
-    """For ``transports.listener``. ``connections``: how many there may be."""
+    """For ``transports.door``. ``connections``: how many there may be."""
     return ListenLimits(listen.head_timeout_s, head_limits(listen), connections, listen.backlog, listen.silence_limit_s)
 
 

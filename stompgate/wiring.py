@@ -50,9 +50,10 @@ from stompgate.ports.sessions import Sessions
 from stompgate.ports.store import Store
 from stompgate.queues.memory import MemoryQueues
 from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.door import Doorkeeper, House
 from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HttpSide
-from stompgate.transports.listener import Doorkeeper, House, Listener
+from stompgate.transports.listener import Listener
 from stompgate.transports.outbox import Flusher
 from stompgate.transports.sockjs_mount import SockJsMount, SockJsMounts
 from stompgate.transports.tcp import TcpDoor

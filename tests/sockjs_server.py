@@ -21,9 +21,10 @@ from stompgate.access.origins import AllowedOrigins
 from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause
 from stompgate.timing.wheel import TimerWheel
+from stompgate.transports.door import Doorkeeper, House, ListenLimits
 from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HeadLimits, HttpSide
-from stompgate.transports.listener import Doorkeeper, House, Listener, ListenLimits
+from stompgate.transports.listener import Listener
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.sockjs_mount import SockJsMount, SockJsMounts, SockJsOptions
 from stompgate.transports.sockjs_session import SockJsLimits, SockJsLink

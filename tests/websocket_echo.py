@@ -21,9 +21,10 @@ from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause, Refusal
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.deflate import Deflate, DeflateLimits
+from stompgate.transports.door import Doorkeeper, House, ListenLimits
 from stompgate.transports.handshake import Doorman
 from stompgate.transports.http_side import HeadLimits, HttpSide
-from stompgate.transports.listener import Doorkeeper, House, Listener, ListenLimits
+from stompgate.transports.listener import Listener
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits
 

@@ -15,7 +15,7 @@ from stompgate.stomp.versions import Version
 from stompgate.timing.wheel import Entry
 
 if TYPE_CHECKING:
-    from .listener import House
+    from .door import House
 
 _LINGER_S: Final = 2.0
 LINGERING: Final = 32

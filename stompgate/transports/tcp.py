@@ -14,8 +14,8 @@ from typing import Final, cast
 from stompgate.gateway.link import Link
 from stompgate.model.causes import Cause, Refusal
 
+from .door import House
 from .handshake import refused
-from .listener import House
 from .outbox import Flusher, Outbox
 from .refusing import in_stomp, turn_away
 from .socket_end import SocketEnd

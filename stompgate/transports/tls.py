@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from stompgate.model.causes import Cause
 
 if TYPE_CHECKING:
-    from .listener import House
+    from .door import House
 
 _PER_TURN: Final = 8
 """More, of a crowd that comes at once, would hold everyone else up: each handshake takes a millisecond or two."""

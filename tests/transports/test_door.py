@@ -19,7 +19,8 @@ from websockets.frames import Opcode
 from websockets.uri import parse_uri
 
 from stompgate.stomp.frames import Frame
-from stompgate.transports.listener import Doorkeeper, asks_for_websocket, bound_sockets
+from stompgate.transports.door import Doorkeeper, asks_for_websocket
+from stompgate.transports.listener import bound_sockets
 from tests.daemon.in_process import ServerThread, serving
 from tests.daemon_process import Daemon, Launch, launcher
 from tests.waiting import until
