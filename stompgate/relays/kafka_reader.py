@@ -85,8 +85,10 @@ class Reader:
                 self.is_up = False
                 self._consumer = None
                 committing.cancel()
-                await asyncio.wait([committing])
-                await discard_consumer(consumer, self._options.request_timeout_s)
+                try:
+                    await asyncio.wait([committing])
+                finally:  # also if the relay is closed just now
+                    await discard_consumer(consumer, self._options.request_timeout_s)
             self.rebuilds += 1
             retrying.lasted(self._clock.monotonic() - begun_s)
             await retrying.pause()

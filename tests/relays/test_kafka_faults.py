@@ -125,3 +125,23 @@ async def test_it_closes_in_time_whatever_the_broker_does(kafka: Service, fresh_
 
 async def _nobody(user: str) -> None:
     raise AssertionError(f"nobody is to be forgotten, not {user}")
+
+
+async def test_a_relay_that_is_closed_while_its_reading_ends_leaves_no_consumer_behind(
+    kafka: Service, fresh_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = make_relay(fresh_url(), stalled_after_s=1.0)
+    async with opened(relay):
+        reader = relay._reader
+        assert reader is not None
+        consumer, down = reader._consumer, reader._down
+        (reading,) = (task for task in asyncio.all_tasks() if task.get_name() == "kafka reading")
+
+        def closed_just_then(reason: str) -> None:
+            down(reason)
+            asyncio.get_running_loop().call_soon(reading.cancel)
+
+        monkeypatch.setattr(reader, "_down", closed_just_then)
+        kafka.pause()
+        await until(reading.done, "the reading has ended")
+    assert consumer._closed
