@@ -134,6 +134,7 @@ async def test_a_relay_that_is_closed_while_its_reading_ends_leaves_no_consumer_
     async with opened(relay):
         reader = relay._reader
         assert reader is not None
+        assert reader._consumer is not None
         consumer, down = reader._consumer, reader._down
         (reading,) = (task for task in asyncio.all_tasks() if task.get_name() == "kafka reading")
 
