@@ -253,8 +253,10 @@ def _tame(client: Any) -> None:
     """Put a pause between a client's requests for metadata, and let a reset socket be what its tasks expect of one.
 
     uvloop raises RuntimeError where a socket was reset and nobody has read from it since; the task that meets it would end.
+    And the reset is reported as an error that nobody looked at, unless the connection's parts are collected in a lucky order.
     """
     send: Callable[..., Awaitable[Any]] = client.send
+    connect: Callable[..., Awaitable[Any]] = client._get_conn
     update: Callable[..., Awaitable[bool]] = client._metadata_update
     last_s = -METADATA_PAUSE_S
 
@@ -276,7 +278,16 @@ def _tame(client: Any) -> None:
         except RuntimeError as error:
             raise KafkaConnectionError(str(error)) from error
 
+    async def connected(*arguments: Any, **options: Any) -> Any:
+        connection = await connect(*arguments, **options)
+        if connection is not None:
+            closed = connection._protocol._closed
+            closed.remove_done_callback(_look_at)  # of an earlier call: connections are kept
+            closed.add_done_callback(_look_at)
+        return connection
+
     client._metadata_update = paced
+    client._get_conn = connected
     client.send = sent
 
 

@@ -122,3 +122,16 @@ async def test_metadata_are_not_asked_for_without_pause_while_nobody_leads(
     await discard_producer(producer, 1.0)
     await discard_consumer(consumer, 1.0)
     sent.cancel()
+
+
+async def test_that_a_connection_was_reset_is_not_reported_as_forgotten(topic: tuple[str, str]) -> None:
+    producer = access_to(topic[0]).producer()
+    await start_producer(producer, DEADLINE_S)
+    await producer.send_and_wait(topic[1], b"1")
+    ends = [connection._protocol._closed for connection in producer.client._conns.values()]
+    assert ends != []
+    for end in ends:
+        end.set_exception(ConnectionResetError())
+    await asyncio.sleep(0)  # when its callbacks are called
+    assert not any(end._log_traceback for end in ends)
+    await discard_producer(producer, DEADLINE_S)
