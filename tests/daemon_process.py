@@ -62,6 +62,16 @@ class Daemon(Server):
         """Where it lets operators in by default."""
         return self.runtime / "stompgate" / "test-server.sock"
 
+    @property
+    def tcp_port(self) -> int:
+        """Its port for STOMP over TCP."""
+        return int(self.tcp_url.rpartition(":")[2])
+
+    def peak_bytes(self) -> int:
+        """The most memory that the process has had."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def command(self, *words: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command as its user would, with something for its standard input."""
         return subprocess.run(

@@ -34,7 +34,7 @@ ALICE, ANY, EITHER = "alice", ".*", "alice|bob"
 
 CROWD = 40
 FLOOD_BYTES = 1_000_000
-LITTLE_MB = 20
+LITTLE_BYTES = 20 * 1024 * 1024
 """What all of a crowd together may cost in memory, where each sends ``FLOOD_BYTES``."""
 
 FOREIGN_HEADERS = {
@@ -65,12 +65,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Iter
 async def user(daemon: Daemon, name: str) -> AsyncIterator[WireClient]:
     async with connected(daemon.ws_url, None, login=name, passcode=PASSWORD) as client:
         yield client
-
-
-def peak_mb(daemon: Daemon) -> float:
-    """The most memory that it ever had."""
-    (line,) = (line for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def forget_peak(daemon: Daemon) -> None:
@@ -104,10 +98,6 @@ async def pour(port: int, head: bytes, piece: bytes) -> bytes:
         writer.transport.abort()
 
 
-def tcp_port(daemon: Daemon) -> int:
-    return int(daemon.tcp_url.rpartition(":")[2])
-
-
 # Before the login
 
 
@@ -132,9 +122,9 @@ async def test_what_comes_behind_a_login_that_is_being_checked_is_neither_done_n
     async with user(daemon, ALICE) as alice:
         await alice.subscribe("/topic/early")
         forget_peak(daemon)
-        before = peak_mb(daemon)
-        answers = await asyncio.gather(*(pour(tcp_port(daemon), login, send) for _ in range(CROWD)))
-        assert peak_mb(daemon) - before < LITTLE_MB
+        before = daemon.peak_bytes()
+        answers = await asyncio.gather(*(pour(daemon.tcp_port, login, send) for _ in range(CROWD)))
+        assert daemon.peak_bytes() - before < LITTLE_BYTES
         assert all(answer.startswith(b"ERROR\n") and answer.count(b"\0") == 1 for answer in answers if answer)
         await alice.send("/topic/early", "late")
         assert (await alice.expect("MESSAGE")).body == b"late"
@@ -143,11 +133,11 @@ async def test_what_comes_behind_a_login_that_is_being_checked_is_neither_done_n
 @pytest.mark.parametrize("head", [b"CONNECT\nlogin:", b"\n", b"GET /ws-stomp HTTP/1.1\r\nx: ", b"x"])
 async def test_a_crowd_of_strangers_that_never_end_what_they_begin_takes_little_memory(daemon: Daemon, head: bytes) -> None:
     """CVE-2022-23913: memory grew with what came before any login."""
-    port = daemon.port if head.startswith(b"GET") else tcp_port(daemon)
+    port = daemon.port if head.startswith(b"GET") else daemon.tcp_port
     forget_peak(daemon)
-    before = peak_mb(daemon)
+    before = daemon.peak_bytes()
     await asyncio.gather(*(pour(port, head, b"x" * 8000) for _ in range(CROWD)))
-    assert peak_mb(daemon) - before < LITTLE_MB
+    assert daemon.peak_bytes() - before < LITTLE_BYTES
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 2000000", "Transfer-Encoding: chunked"])
@@ -166,9 +156,9 @@ async def test_no_path_takes_a_body_without_a_bound(daemon: Daemon, path: str, f
     """CVE-2023-46118: the management's HTTP had no limit to bodies."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{framing}\r\n\r\n".encode()
     forget_peak(daemon)
-    before = peak_mb(daemon)
+    before = daemon.peak_bytes()
     answers = await asyncio.gather(*(pour(daemon.port, head, b"1f40\r\n" + b"x" * 8000 + b"\r\n") for _ in range(CROWD)))
-    assert peak_mb(daemon) - before < LITTLE_MB
+    assert daemon.peak_bytes() - before < LITTLE_BYTES
     assert {answer.split()[1][:1] for answer in answers if answer} == {b"4"}
 
 

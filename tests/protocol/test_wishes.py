@@ -41,12 +41,6 @@ def cpu_s(daemon: Daemon) -> float:
     return sum(map(int, ticks)) / 100
 
 
-def peak_bytes(daemon: Daemon) -> int:
-    """The most memory that the process has had."""
-    status = Path(f"/proc/{daemon.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
 @pytest.mark.parametrize("counted", [True, False], ids=["content-length", "to its NUL"])
 @pytest.mark.parametrize("transport", ["websocket", "tcp"])
 async def test_a_body_of_17_mib_goes_through(wide_daemon: Daemon, transport: str, *, counted: bool) -> None:
@@ -55,7 +49,7 @@ async def test_a_body_of_17_mib_goes_through(wide_daemon: Daemon, transport: str
     head = f"SEND\ndestination:/topic/large\nreceipt:r\n{f'content-length:{len(body)}' if counted else 'a:b'}\n\n"
     async with connected(url) as receiver, connected(url) as sender:
         await receiver.subscribe("/topic/large")
-        before_s, before_bytes = cpu_s(wide_daemon), peak_bytes(wide_daemon)
+        before_s, before_bytes = cpu_s(wide_daemon), wide_daemon.peak_bytes()
         data = head.encode() + body + b"\0"
         # As clients do that cut frames, and as those that do not.
         pieces = [data[at : at + 65_536] for at in range(0, len(data), 65_536)] if counted else [data]
@@ -64,7 +58,7 @@ async def test_a_body_of_17_mib_goes_through(wide_daemon: Daemon, transport: str
     assert received.body == body
     # Measured: 0.1 s and four bodies. To copy all that is there for each piece that comes would take minutes.
     assert cpu_s(wide_daemon) - before_s < 2
-    assert peak_bytes(wide_daemon) - before_bytes < 8 * LARGE_BYTES
+    assert wide_daemon.peak_bytes() - before_bytes < 8 * LARGE_BYTES
 
 
 @pytest.mark.parametrize("transport", ["websocket", "tcp"])

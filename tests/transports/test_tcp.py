@@ -145,7 +145,7 @@ async def test_a_refusal_after_the_peers_end_of_stream_is_still_told(tcp_daemon:
 async def test_what_a_peer_sent_before_it_reset_the_connection_takes_effect(tcp_daemon: Daemon) -> None:
     async with connected(tcp_daemon.tcp_url) as listening:
         await listening.subscribe("/topic/left")
-        client = socket.create_connection(("localhost", int(tcp_daemon.tcp_url.rpartition(":")[2])))
+        client = socket.create_connection(("localhost", tcp_daemon.tcp_port))
         client.sendall(b"CONNECT\naccept-version:1.2\nsender:user\n\n\0SEND\ndestination:/topic/left\n\nbye\0")
         assert (await listening.expect("MESSAGE")).body == b"bye"
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -154,7 +154,7 @@ async def test_what_a_peer_sent_before_it_reset_the_connection_takes_effect(tcp_
 
 
 def test_clients_that_leave_at_once_cost_nothing(tcp_daemon: Daemon) -> None:
-    port = int(tcp_daemon.tcp_url.rpartition(":")[2])
+    port = tcp_daemon.tcp_port
     before = len(tcp_daemon.events("connection closed"))
     for number in range(100):
         with socket.create_connection(("localhost", port)) as client:
@@ -185,7 +185,7 @@ async def test_a_peer_that_does_not_connect_in_time_is_told_so(hasty_daemon: Dae
 async def test_who_does_not_read_is_closed_and_nobody_else_notices(hasty_daemon: Daemon) -> None:
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    narrow.connect(("localhost", int(hasty_daemon.tcp_url.rpartition(":")[2])))
+    narrow.connect(("localhost", hasty_daemon.tcp_port))
     narrow.setblocking(False)
     async with connected(hasty_daemon.tcp_url) as sender, opened_tcp("tcp://", sock=narrow) as slow:
         await slow.connect()
