@@ -15,13 +15,24 @@ from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.records import ChatRecord, RoomChanged
 from stompgate.model.rooms import Members, Room, RoomHead, RoomSummary, RoomUser
 from stompgate.ports.clock import Clock
-from stompgate.ports.store import LEASE_S, MAIL_CLAIM_S, PUT_OFF_LIMIT_S, Lease, Outcome, Rejected, Stored, StoreUnavailable
+from stompgate.ports.store import (
+    CLOCK_SLACK_S,
+    LEASE_S,
+    MAIL_CLAIM_S,
+    PUT_OFF_LIMIT_S,
+    Lease,
+    Outcome,
+    Rejected,
+    Stored,
+    StoreUnavailable,
+)
 from tests.fakes import FakeClock
 
 T = TypeVar("T")
 _LEASE_US = round(LEASE_S * 1_000_000)
 _CLAIM_US = round(MAIL_CLAIM_S * 1_000_000)
 _PUT_OFF_US = round(PUT_OFF_LIMIT_S * 1_000_000)
+_SLACK_US = round(CLOCK_SLACK_S * 1_000_000)
 
 
 class Pace(Protocol):
@@ -109,7 +120,10 @@ class MemoryRows:
 
     def has_lease(self, server_id: str) -> bool:
         lease = self.leases.get(server_id)
-        return lease is not None and 0 < lease.expires_at_us - self.clock.utc_us() <= _LEASE_US
+        return lease is not None and self._in_force(lease.expires_at_us, _LEASE_US)
+
+    def _in_force(self, end_us: int, longest_us: int) -> bool:
+        return 0 < end_us - self.clock.utc_us() <= longest_us + _SLACK_US
 
     def is_owed_to(self, server_id: str, unrelayed_by: str | None) -> bool:
         """Whether a row with that mark is given to this server to be published."""
@@ -118,8 +132,8 @@ class MemoryRows:
     def claim_inquiries(self, server_id: str, limit: int) -> list[Inquiry]:
         now_us = self.clock.utc_us()
         nobody = ("", 0)
-        waiting = [one for one in self.waiting_inquiries() if not 0 < self.next_tries.get(one.id, 0) - now_us <= _PUT_OFF_US]
-        free = [one for one in waiting if not 0 < self.claims.get(one.id, nobody)[1] - now_us <= _CLAIM_US]
+        waiting = [one for one in self.waiting_inquiries() if not self._in_force(self.next_tries.get(one.id, 0), _PUT_OFF_US)]
+        free = [one for one in waiting if not self._in_force(self.claims.get(one.id, nobody)[1], _CLAIM_US)]
         ours = [one for one in waiting if one in free or self.claims[one.id][0] == server_id][:limit]
         self.claims |= {one.id: (server_id, now_us + _CLAIM_US) for one in ours}
         return ours

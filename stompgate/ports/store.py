@@ -44,6 +44,10 @@ Outcome = Stored | Rejected
 LEASE_S = 15.0
 """Seconds from the taking or renewal of a lease to its expiry."""
 
+CLOCK_SLACK_S = 10.0
+"""By so much further ahead than it can be may a lease or claim end and still be in force: a database takes for now the time at
+which a statement began, and one that waited since sees what others have begun or renewed later."""
+
 MAIL_CLAIM_S = 300.0
 """Seconds for which an inquiry that one server was given to mail is not given to another."""
 
@@ -55,7 +59,8 @@ PUT_OFF_LIMIT_S = 86_400.0
 class Lease:
     """Who holds a server id, and until when: microseconds since 1970 by the UTC clock of the database.
 
-    An expiry further ahead than ``LEASE_S`` was written by a clock that has been set back since, and counts as expired.
+    An expiry further ahead than ``LEASE_S`` and ``CLOCK_SLACK_S`` was written by a clock that has been set back since, and
+    counts as expired.
     """
 
     owner: str

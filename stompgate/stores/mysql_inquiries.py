@@ -11,7 +11,7 @@ from stompgate.ports.store import MAIL_CLAIM_S, PUT_OFF_LIMIT_S
 
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, Statement
 from .mysql_rooms import place_holders
-from .mysql_schema import NOW_US
+from .mysql_schema import NOW_US, in_force
 from .stored_rows import key_of
 
 _CLAIM_US = round(MAIL_CLAIM_S * 1_000_000)
@@ -20,7 +20,7 @@ _GIVEN_UP_AT_A_TIME = 100
 
 _IS_BARRED = (
     "EXISTS (SELECT 1 FROM sg_mail_failure f WHERE f.inquiry_id = sg_inquiry.id AND (f.given_up_at_us IS NOT NULL"
-    f" OR (f.next_try_at_us > {NOW_US} AND f.next_try_at_us <= {NOW_US} + {_PUT_OFF_US})))"
+    f" OR {in_force('f.next_try_at_us', _PUT_OFF_US)}))"
 )
 
 
@@ -45,7 +45,7 @@ async def unmailed(connection: MysqlConnection, server_id: str, limit: int) -> l
         (
             f"UPDATE sg_inquiry SET claimed_by = %s, claimed_until_us = {NOW_US} + {_CLAIM_US} WHERE mailed_at_us IS NULL"
             " AND (claimed_by IS NULL OR claimed_by = %s"
-            f" OR NOT (claimed_until_us > {NOW_US} AND claimed_until_us <= {NOW_US} + {_CLAIM_US})) AND NOT {_IS_BARRED}"
+            f" OR NOT {in_force('claimed_until_us', _CLAIM_US)}) AND NOT {_IS_BARRED}"
             " ORDER BY id LIMIT %s",
             (server_id, server_id, limit),
         ),

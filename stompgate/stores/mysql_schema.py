@@ -10,17 +10,24 @@ from collections.abc import Iterator, Sequence
 
 from stompgate.model.ids import new_epoch
 from stompgate.ports.part import SetupError
-from stompgate.ports.store import LEASE_S, StoreUnavailable
+from stompgate.ports.store import CLOCK_SLACK_S, LEASE_S, StoreUnavailable
 
 from .migrations import Migration, version_key
 from .mysql_connection import BEGIN, COMMIT, MysqlConnection, NotSendable, Statement, StatementFailed
 
 NOW_US = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-"""Microseconds since 1970 by the clock of the database: the same at every place in a statement."""
+"""Microseconds since 1970 by the clock of the database, as the statement began: the same at every place in it."""
 
 LEASE_US = round(LEASE_S * 1_000_000)
+_SLACK_US = round(CLOCK_SLACK_S * 1_000_000)
 
-IS_VALID = f"expires_at_us > {NOW_US} AND expires_at_us <= {NOW_US} + {LEASE_US}"
+
+def in_force(end: str, longest_us: int) -> str:
+    """Whether what lasts so long at most, and ends at the time in that column, still lasts."""
+    return f"({end} > {NOW_US} AND {end} <= {NOW_US} + {longest_us + _SLACK_US})"
+
+
+IS_VALID = in_force("expires_at_us", LEASE_US)
 """Whether a row of sg_lease is in force."""
 
 # Of this database, among all of the server. A digest since names of locks are short; MySQL 9.6 and later know no SHA1.
