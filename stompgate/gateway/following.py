@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 class Following:
     """Recovery's ``Follower`` for one subscription."""
 
-    __slots__ = ("_destination", "_feed", "_fell_behind", "_gate", "_members_version", "_subscription", "_task")
+    __slots__ = ("_destination", "_feed", "_fell_behind", "_gate", "_members_version", "_placed", "_subscription", "_task")
 
     def __init__(self, gate: Gate, subscription: Subscription, destination: Destination) -> None:
         self._gate = gate
@@ -36,11 +36,14 @@ class Following:
         self._destination = destination
         self._feed = gate.feeds.acquire(destination.room)
         self._members_version = 0
+        self._placed: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._fell_behind = False
 
     def begin(self, since: str | None, receipt_id: str | None, done: Callable[[Begun], None]) -> None:
         """Find out whether the peer may, catch up if it comes back, and join; then ``done``. A refusal goes to the peer."""
+        self._placed = self._gate.loop.create_future()
+        self._subscription.peer.subscriptions.unplaced += 1
         self._run(self._begin(since, done), receipt_id)
 
     def catch_up(self) -> None:
@@ -56,7 +59,20 @@ class Following:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._place()
         self._gate.feeds.release(self._feed)
+
+    def placed(self, room: str) -> Awaitable[None] | None:
+        """Wait until it is known after which message of that room it begins. None if it is, and for any other room."""
+        if self._placed is None or room != self._destination.room:
+            return None
+        return asyncio.shield(self._placed)
+
+    def _place(self) -> None:
+        if self._placed is not None:
+            self._placed.set_result(None)
+            self._placed = None
+            self._subscription.peer.subscriptions.unplaced -= 1
 
     # What recovery asks and does
 
@@ -68,6 +84,7 @@ class Following:
     def begin_after(self, seq: int) -> None:
         """Set ``last_seq``."""
         self._subscription.last_seq = seq
+        self._place()
 
     def give(self, message: ChatMessage) -> None:
         """Send one message to this peer alone."""

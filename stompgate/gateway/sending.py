@@ -14,6 +14,7 @@ import structlog
 
 from stompgate.broker import users
 from stompgate.broker.acknowledgements import AckMode
+from stompgate.broker.destinations import room_destination
 from stompgate.chat.wire import read_incoming
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
@@ -55,9 +56,8 @@ class ChatParcel:
 
     def admission(self, gate: Gate) -> Waiting:
         """What to wait for before it may go. Raises ``Refusal``."""
-        return gate.authoriser.may_send(Identity(self.sender), self.destination) or gate.delivery.congestion_at(
-            self.destination.name
-        )
+        receivers = room_destination(self.destination.room)
+        return gate.authoriser.may_send(Identity(self.sender), self.destination) or gate.delivery.congestion_at(receivers)
 
     def draft(self, gate: Gate, transaction: str = "") -> Draft:
         """The message as the store takes it, with an id and a time of now."""
@@ -149,11 +149,28 @@ def send(peer: Peer, frame: Frame) -> Waiting:
         peer.receipt(receipt_id)
         return None
     parcel = read_parcel(peer, frame)
-    waiting = parcel.admission(peer.gate)
+    waiting = admission(peer, parcel)
     if waiting is None:
         parcel.go(peer, receipt_id)
         return None
     return then(waiting, lambda: parcel.go(peer, receipt_id))
+
+
+def admission(peer: Peer, parcel: Parcel) -> Waiting:
+    """What to wait for before a peer's parcel may go. Raises ``Refusal``.
+
+    Frames take effect in their order: to a subscription of the same connection that was asked for before, a message comes.
+    """
+    if isinstance(parcel, ChatParcel) and peer.subscriptions.placed(parcel.destination.room) is not None:
+        return _admission_after_subscribing(peer, parcel)
+    return parcel.admission(peer.gate)
+
+
+async def _admission_after_subscribing(peer: Peer, parcel: ChatParcel) -> None:
+    while (waiting := peer.subscriptions.placed(parcel.destination.room)) is not None:
+        await waiting
+    if (waiting := parcel.admission(peer.gate)) is not None:
+        await waiting
 
 
 def read_parcel(peer: Peer, frame: Frame) -> Parcel:

@@ -103,15 +103,17 @@ class Subscription:
 
 class Subscriptions:
     """The living subscriptions of one peer, by what UNSUBSCRIBE names them by. ``unacknowledged``: messages of all of them;
-    ``left``: how many there still were when all were ended."""
+    ``unplaced``: of how many to rooms it is not known yet where they begin; ``left``: how many there still were when all were
+    ended."""
 
-    __slots__ = ("_by_key", "_peer", "_relief", "left", "unacknowledged")
+    __slots__ = ("_by_key", "_peer", "_relief", "left", "unacknowledged", "unplaced")
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._by_key: dict[str, Subscription] = {}
         self._relief: asyncio.Future[None] | None = None
         self.unacknowledged = 0
+        self.unplaced = 0
         self.left = 0
 
     def check_new(self, subscription: Subscription) -> None:
@@ -149,6 +151,14 @@ class Subscriptions:
     def named(self, name: str) -> Sequence[Subscription]:
         """Those to a destination, by the name that the client wrote."""
         return [subscription for subscription in self._by_key.values() if subscription.name == name]
+
+    def placed(self, room: str) -> Awaitable[None] | None:
+        """Wait for one to that room of which it is not known yet where it begins. None if there is none."""
+        if self.unplaced:
+            for subscription in self._by_key.values():
+                if subscription.following is not None and (placed := subscription.following.placed(room)) is not None:
+                    return placed
+        return None
 
     def acknowledged(self, number: int) -> None:
         """So many messages wait for an ACK no more. Who waits for room is told if that makes any."""

@@ -17,7 +17,7 @@ from stompgate.ports.store import Outcome
 from stompgate.stomp.frames import Frame
 
 from .acknowledging import Settlement, check_together
-from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting, objection
+from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting, admission, objection
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -50,7 +50,7 @@ def commit(peer: Peer, frame: Frame) -> Waiting:
 async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> None:
     check_together(thing for thing in held if isinstance(thing, Settlement))
     for thing in held:
-        if not isinstance(thing, Settlement) and (waiting := thing.admission(peer.gate)) is not None:
+        if not isinstance(thing, Settlement) and (waiting := admission(peer, thing)) is not None:
             await waiting
     chats = [thing for thing in held if isinstance(thing, ChatParcel)]
     if chats:

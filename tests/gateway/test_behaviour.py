@@ -104,6 +104,26 @@ async def test_a_send_that_waits_for_the_members_holds_those_behind_it(any_daemo
     assert await history(any_daemon, room) == ["first"]
 
 
+async def test_what_is_sent_behind_a_subscribe_reaches_its_subscription(any_daemon: Daemon) -> None:
+    """Without waiting for the RECEIPT, on many connections at once, so that each feed begins while messages are stored."""
+
+    async def hear_oneself(room: str, *sends: Frame) -> list[str]:
+        async with connected(any_daemon.ws_url, "buyer") as client:
+            await client.send_frames(Frame("SUBSCRIBE", {"destination": f"/sub/chat/room/{room}", "id": "s"}), *sends)
+            return await heard(client, 1)
+
+    def in_transaction(room: str) -> list[Frame]:
+        named = {"transaction": "t"}
+        return [Frame("BEGIN", named), chat_frame(room, "one", **named), Frame("COMMIT", named)]
+
+    rooms = [await make_room(any_daemon.url) for _ in range(40)]
+    found = await asyncio.gather(
+        *(hear_oneself(room, chat_frame(room, "one")) for room in rooms[:20]),
+        *(hear_oneself(room, *in_transaction(room)) for room in rooms[20:]),
+    )
+    assert found == [["one"]] * 40
+
+
 async def test_what_was_received_before_the_peer_left_takes_effect(any_daemon: Daemon) -> None:
     number, room = 100, await make_room(any_daemon.url)
     async with connected(any_daemon.ws_url, "buyer") as client:

@@ -7,6 +7,9 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from stompgate.broker.acknowledgements import AckMode
+from stompgate.broker.destinations import room_destination
+from stompgate.gateway.subscriptions import Subscription
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord
@@ -267,6 +270,23 @@ async def test_senders_wait_for_a_destination_whose_receivers_are_served_in_slic
     assert scene.delivery.congestion_at("/topic/y") is None
     await asyncio.wait_for(congestion, 5)
     assert scene.delivery.congestion_at("/topic/x") is None
+
+
+async def test_senders_wait_for_a_room_whose_receivers_are_served_in_slices() -> None:
+    scene = Scene(slice_receivers=1)
+    name = room_destination("r")
+    for _ in range(2):
+        peer, _ = scene.peer()
+        scene.router.add(Subscription(peer, "s", name, AckMode.AUTO))
+    for seq in range(1, 67):
+        scene.delivery.deliver(ChatMessage(f"id-{seq}", "r", seq, "user", "x", 0, "epoch", 1))
+    congestion = scene.delivery.congestion_at(name)
+    assert congestion is not None
+    scene.peer(chat(1))
+    assert not scene.intake.waiting
+    await asyncio.wait_for(congestion, 5)
+    await settle()
+    assert len(scene.intake.waiting) == 1
 
 
 async def test_the_relay_waits_while_many_messages_wait_for_their_receivers() -> None:
