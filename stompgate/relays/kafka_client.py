@@ -3,11 +3,13 @@
 - A start waits as long as the broker does: every wait is bounded.
 - An idempotent producer's ``stop`` waits for records that may never be answered, and a consumer's ``stop`` may raise
   CancelledError out of its fetcher with half of its work undone: what is left is ended by hand.
-- A commit whose caller gives up goes on by itself, also on a consumer that was stopped, and so does what a stopped producer
-  asks of all brokers but one: they are ended with them, before they connect to somebody and leave that connection open.
+- A commit whose caller gives up goes on by itself, also on a consumer that was stopped; so does what a stopped producer asks of
+  all brokers but one, and what some brokers are asked for offsets when another has failed: they are ended with the client. And
+  none that is closed connects any more: that connection would stay open.
 - A start that is given up leaves the connection open by which it learns of the cluster: that is done here instead.
 - Of several brokers the first that is silent uses up the time of all: each has its share.
 - Without a leader or a broker, metadata are asked for again without pause: a pause is put in.
+- That a connection was reset is reported as an error that nobody looked at, unless its parts are collected in a lucky order.
 
 Its errors become ``KafkaAway`` here; none leaves the relay.
 """
@@ -21,9 +23,10 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, Final, TypeVar
 
+import aiokafka.conn
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaProtocol, collect_hosts, create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -92,7 +95,7 @@ class Access:
     def admin(self) -> AIOKafkaAdminClient:
         """A client for making topics, not started."""
         admin = AIOKafkaAdminClient(**self._common())
-        admin._client.bootstrap = partial(_bootstrap, admin._client, self._entry())
+        self._tame(admin._client)
         return admin
 
     async def refusals(self) -> str:
@@ -149,6 +152,7 @@ async def start_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     """Start a consumer; one that does not start is got rid of. Raises ``KafkaAway``."""
     await _start(consumer.start(), partial(discard_consumer, consumer), within_s)
     consumer._coordinator._do_commit_offsets = _Kept(consumer._coordinator._do_commit_offsets)
+    consumer._fetcher._proc_offset_request = _Kept(consumer._fetcher._proc_offset_request)
 
 
 async def start_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
@@ -208,6 +212,8 @@ async def discard_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
             left += coordinator._do_commit_offsets.running
     if fetcher is not None:
         left += [fetcher._fetch_task, *fetcher._pending_tasks]
+        if isinstance(fetcher._proc_offset_request, _Kept):
+            left += fetcher._proc_offset_request.running
     await _cancel([task for task in left if task is not None])
     await _end(consumer._client.close(), _GRACE_S)
 
@@ -250,15 +256,17 @@ async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 
 def _tame(client: Any) -> None:
-    """Put a pause between a client's requests for metadata, and let a reset socket be what its tasks expect of one.
+    """Put a pause between a client's requests for metadata, let a reset socket be what its tasks expect of one, and have nobody
+    connect once it is closed.
 
     uvloop raises RuntimeError where a socket was reset and nobody has read from it since; the task that meets it would end.
-    And the reset is reported as an error that nobody looked at, unless the connection's parts are collected in a lucky order.
     """
     send: Callable[..., Awaitable[Any]] = client.send
     connect: Callable[..., Awaitable[Any]] = client._get_conn
+    close: Callable[[], Awaitable[None]] = client.close
     update: Callable[..., Awaitable[bool]] = client._metadata_update
     last_s = -METADATA_PAUSE_S
+    is_closed = False
 
     async def paced(*arguments: Any) -> bool:
         nonlocal last_s
@@ -279,16 +287,21 @@ def _tame(client: Any) -> None:
             raise KafkaConnectionError(str(error)) from error
 
     async def connected(*arguments: Any, **options: Any) -> Any:
-        connection = await connect(*arguments, **options)
-        if connection is not None:
-            closed = connection._protocol._closed
-            closed.remove_done_callback(_look_at)  # of an earlier call: connections are kept
-            closed.add_done_callback(_look_at)
+        connection = None if is_closed else await connect(*arguments, **options)
+        if is_closed and connection is not None:
+            connection.close()
+            return None
         return connection
+
+    async def closed() -> None:
+        nonlocal is_closed
+        is_closed = True
+        await close()
 
     client._metadata_update = paced
     client._get_conn = connected
     client.send = sent
+    client.close = closed
 
 
 async def _bootstrap(client: Any, entry: dict[str, Any]) -> None:
@@ -320,17 +333,28 @@ async def _bootstrap(client: Any, entry: dict[str, Any]) -> None:
 class _Kept:
     """What a client does in tasks that go on when it has given them up: they are kept, to be ended with it."""
 
-    def __init__(self, work: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, work: Callable[..., Awaitable[Any]]) -> None:
         self._work = work
         self.running: set[asyncio.Task[Any]] = set()
 
-    async def __call__(self, *arguments: Any) -> None:
+    async def __call__(self, *arguments: Any) -> Any:
         task = asyncio.current_task()
         assert task is not None
         self.running.add(task)
         task.add_done_callback(self.running.discard)
         task.add_done_callback(_look_at)
-        await self._work(*arguments)
+        return await self._work(*arguments)
+
+
+class _Protocol(AIOKafkaProtocol):  # type: ignore[misc]
+    """The driver's, whose end somebody has looked at."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._closed.add_done_callback(_look_at)
+
+
+aiokafka.conn.AIOKafkaProtocol = _Protocol
 
 
 def _look_at(task: asyncio.Future[Any]) -> None:

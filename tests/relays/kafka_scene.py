@@ -17,6 +17,8 @@ from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord, ChatRecord, Record
 from stompgate.ports.relay import Answer
 from stompgate.relays.kafka import KafkaRelay
+from stompgate.relays.kafka_client import Access, KafkaAway, discard_admin, start_admin
+from stompgate.relays.kafka_options import KafkaOptions
 from stompgate.relays.kafka_url import from_url
 from stompgate.settings import Kafka
 from stompgate.system_clock import SystemClock
@@ -171,6 +173,13 @@ def split(url: str) -> tuple[str, str]:
     return servers, prefix
 
 
+def access_to(url: str, **settings: Any) -> Access:
+    """Makes clients of a Kafka without a login; ``settings`` beside the short times."""
+    options = KafkaOptions(**Kafka(**(IMPATIENT | settings)).model_dump())
+    servers = tuple(split(url)[0].split(","))
+    return Access(servers=servers, client_id="test", user="", password="", tls=None, options=options)
+
+
 @dataclass(frozen=True)
 class Partition:
     """The numbers of the brokers that have it. ``leader``: -1 if none leads."""
@@ -184,6 +193,7 @@ class OtherProgram:
     """Another program on the same Kafka; its names of topics are without the prefix of ``url``."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._servers, self._prefix = split(url)
 
     async def write(self, topic: str, *values: bytes | None, key: bytes | None = b"key", partition: int | None = None) -> None:
@@ -211,12 +221,13 @@ class OtherProgram:
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        client = AIOKafkaAdminClient(bootstrap_servers=self._servers)
-        await client.start()
+        """Made and ended as the relay does it: the driver's own leaves a connection open where a start is given up."""
+        admin = access_to(self._url, request_timeout_s=DEADLINE_S).admin()
+        await start_admin(admin, DEADLINE_S)
         try:
-            yield client
+            yield admin
         finally:
-            await client.close()
+            await discard_admin(admin, 1.0)
 
     async def make(
         self, *topics: str, partitions: int = 1, replicas: int = 1, configs: Mapping[str, str] | None = None
@@ -254,7 +265,7 @@ class OtherProgram:
 
         async def is_described() -> bool:
             nonlocal described
-            with suppress(KafkaError, OSError, TimeoutError):  # by a broker that is not there any more
+            with suppress(KafkaAway, KafkaError, OSError, TimeoutError):  # by a broker that is not there any more
                 async with asyncio.timeout(_ASK_S), self.admin() as admin:
                     described = await admin.describe_topics()
             return bool(described)

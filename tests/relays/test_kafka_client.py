@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
+import aiokafka.conn
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 
 from stompgate.relays.kafka_client import (
     METADATA_PAUSE_S,
-    Access,
     KafkaAway,
     bounded,
     discard_consumer,
@@ -20,15 +22,8 @@ from stompgate.relays.kafka_client import (
     start_consumer,
     start_producer,
 )
-from stompgate.relays.kafka_options import KafkaOptions
-from stompgate.settings import Kafka
-from tests.relays.kafka_scene import DEADLINE_S, IMPATIENT, OtherProgram, split
+from tests.relays.kafka_scene import DEADLINE_S, OtherProgram, access_to, split, until
 from tests.services import Service
-
-
-def access_to(url: str) -> Access:
-    options = KafkaOptions(**Kafka(**IMPATIENT).model_dump())
-    return Access(servers=(split(url)[0],), client_id="test", user="", password="", tls=None, options=options)
 
 
 @pytest.fixture
@@ -124,14 +119,49 @@ async def test_metadata_are_not_asked_for_without_pause_while_nobody_leads(
     sent.cancel()
 
 
-async def test_that_a_connection_was_reset_is_not_reported_as_forgotten(topic: tuple[str, str]) -> None:
-    producer = access_to(topic[0]).producer()
-    await start_producer(producer, DEADLINE_S)
-    await producer.send_and_wait(topic[1], b"1")
-    ends = [connection._protocol._closed for connection in producer.client._conns.values()]
-    assert ends != []
-    for end in ends:
-        end.set_exception(ConnectionResetError())
-    await asyncio.sleep(0)  # when its callbacks are called
+async def test_that_a_connection_was_reset_is_not_reported_as_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[asyncio.Future[None]] = []
+
+    class Kept(aiokafka.conn.AIOKafkaProtocol):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            ends.append(self._closed)
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    monkeypatch.setattr(aiokafka.conn, "AIOKafkaProtocol", Kept)
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        with pytest.raises(KafkaAway):
+            await start_producer(access_to(f"kafka://{host}:{port}").producer(), DEADLINE_S)
     assert not any(end._log_traceback for end in ends)
-    await discard_producer(producer, DEADLINE_S)
+    assert [type(end.exception()) for end in ends] == [ConnectionResetError]
+
+
+async def test_a_client_that_is_closed_keeps_no_connection_that_comes_late(kafka: Service, topic: tuple[str, str]) -> None:
+    producer = access_to(topic[0], request_timeout_s=DEADLINE_S).producer()
+    await start_producer(producer, DEADLINE_S)
+    kafka.pause()
+    (broker,) = producer.client.cluster.brokers()
+    connecting = asyncio.create_task(producer.client._get_conn(broker.nodeId, group=ConnectionGroup.COORDINATION))
+    await until(producer.client._get_conn_lock.locked, "it is connecting")
+    await discard_producer(producer, 0.2)
+    kafka.resume()
+    assert await asyncio.wait_for(connecting, DEADLINE_S) is None
+    assert await producer.client._get_conn(broker.nodeId) is None, "and it makes no other"
+    # and the fixture sees that nothing runs
+
+
+async def test_what_a_broker_is_asked_for_offsets_ends_with_the_consumer(kafka: Service, topic: tuple[str, str]) -> None:
+    """As it goes on by itself where another broker was asked at once and has failed."""
+    consumer = access_to(topic[0], request_timeout_s=DEADLINE_S).consumer("group")
+    await start_consumer(consumer, DEADLINE_S)
+    (broker,) = consumer._client.cluster.brokers()
+    kafka.pause()
+    asking = asyncio.create_task(consumer._fetcher._proc_offset_request(broker.nodeId, {topic[1]: [(0, -1)]}))
+    await asyncio.sleep(0)
+    await discard_consumer(consumer, 0.2)
+    assert asking.cancelled()
