@@ -16,9 +16,10 @@ RUN_READY := $(VENV)/.run-$(shell cksum < requirements/run.lock | cut -d ' ' -f 
 DEV_READY := $(VENV)/.dev-$(shell cat requirements/dev.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 # The floors where a branch that no test takes is a defect.
 CORE := stompgate/model/*,stompgate/ports/*,stompgate/stomp/*,stompgate/timing/*,stompgate/broker/*,stompgate/chat/*,stompgate/access/*,stompgate/gateway/*
-# Tests wait more than they work, for time-outs and for servers to start.
+# Tests wait more than they work, for time-outs and for servers to start. Those of a module share the servers that it starts, so
+# they stay together; tests/conftest.py says which modules come first.
 WORKERS := 3
-PYTEST := pytest --numprocesses $(WORKERS) --dist worksteal
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --no-header --allow-unsafe --resolver=backtracking
 

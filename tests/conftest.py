@@ -16,6 +16,20 @@ from tests.services import Services
 
 __all__ = ["daemon", "dist", "launch", "services", "shared_daemon"]
 
+_LONGEST = (
+    "tests/torture/",
+    "tests/daemon/test_outages",
+    "tests/deploy/test_pages",
+    "tests/daemon/test_drain",
+    "tests/daemon/test_life",
+    "tests/daemon/test_rolling_restart",
+    "tests/deploy/",
+    "tests/relays/",
+    "tests/daemon/",
+    "tests/clients/",
+    "tests/examples/",
+)
+
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
@@ -38,5 +52,5 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no worker is still at it when the others have nothing left to do."""
-    items.sort(key=lambda item: "on_two_servers_while_everything" not in item.nodeid)
+    """What takes longest first, so that no worker is still at it when the others have nothing left to do."""
+    items.sort(key=lambda item: next((at for at, part in enumerate(_LONGEST) if part in item.nodeid), len(_LONGEST)))
