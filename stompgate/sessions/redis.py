@@ -68,7 +68,9 @@ class RedisSessions:
         self._account = Account()
         self._write_line = RedisLine(connect, limits.deadline_s)
         self._read_line = RedisLine(connect, limits.deadline_s)
-        self._scripts: Scripts | None = None
+        self._life = ""
+        self._turns = 0
+        self._answered = ""  # the last turn that Redis has answered
         self._writing: asyncio.Task[None] | None = None
         self._is_claimed = False
         self._dead: list[str] = []
@@ -83,18 +85,17 @@ class RedisSessions:
         """Redis need not be there yet."""
 
     def start(self) -> None:
-        life = f"{self._clock.utc_us():020}-{new_epoch()}"
-        self._scripts = Scripts(self._prefix, self._server_id, life, self._texts)
-        self._writing = asyncio.create_task(self._write(self._scripts), name="sessions are told")
+        self._life = f"{self._clock.utc_us():020}-{new_epoch()}"
+        self._writing = asyncio.create_task(self._write(), name="sessions are told")
 
     async def close(self) -> None:
         """Take away what this server told. If Redis is away, the others do it when the lease is over."""
-        if self._writing is not None and self._scripts is not None:
+        if self._writing is not None:
             self._writing.cancel()
             await asyncio.wait({self._writing})
             try:
                 async with asyncio.timeout(CLOSE_DEADLINE_S):
-                    await self._leave(self._scripts)
+                    await self._leave()
             except (PartDown, TimeoutError) as error:
                 _log.info("presence was not cleared; it expires by itself", reason=str(error))
         await self._write_line.close()
@@ -158,10 +159,10 @@ class RedisSessions:
 
     # The writer
 
-    async def _write(self, scripts: Scripts) -> None:
+    async def _write(self) -> None:
         while True:
             try:
-                goes_on = await self._step(scripts)
+                goes_on = await self._step()
             except PartDown as error:
                 self._note_failure(error)
                 await pause(self._clock, self._pause_s())
@@ -175,13 +176,21 @@ class RedisSessions:
         limits = self._limits
         self._account.refresh(self._clock.monotonic(), step_s=limits.tell_every_s, every_s=limits.refresh_every_s)
 
-    async def _step(self, scripts: Scripts) -> bool:
+    def _scripts(self, turn: str) -> Scripts:
+        return Scripts(self._prefix, self._server_id, turn, self._texts)
+
+    def _next_turn(self) -> Scripts:
+        """Each pipeline is a turn: one that comes late, when another has begun, must change nothing any more."""
+        self._turns += 1
+        return self._scripts(f"{self._life}.{self._turns:012}")
+
+    async def _step(self) -> bool:
         """One pipeline. Return whether there is more to be told at once. Raises ``PartDown``."""
         if not self._is_claimed:
-            return await self._claim(scripts)
-        limits, now_s = self._limits, self._clock.monotonic()
+            return await self._claim()
+        limits, now_s, scripts = self._limits, self._clock.monotonic(), self._next_turn()
         batch = self._account.take(limits.slice_sessions, now_s)
-        commands = [scripts.renew(limits.lease_s, claims=False)]
+        commands = [scripts.renew(limits.lease_s, answered=self._answered)]
         if batch:
             commands.append(scripts.tell(batch))
         swept = self._dead.pop() if self._dead else ""
@@ -195,6 +204,7 @@ class RedisSessions:
         if lease != b"held":
             self._is_claimed = False  # all is told again after the next claim
             return True
+        self._answered = scripts.turn
         self._account.done(list(batch))
         self._dead = [_text(server) for server in dead]
         if swept and answers[-1] == 0:
@@ -203,26 +213,26 @@ class RedisSessions:
             _log.info("sessions of a dead server were taken away", server=swept)
         return bool(self._dead or (batch and self._account.due))
 
-    async def _claim(self, scripts: Scripts) -> bool:
+    async def _claim(self) -> bool:
         """Take the lease, and take away what an earlier life has told; only then is anything told.
 
         Only an answer ends this, so that one that was lost does no harm.
         """
-        limits = self._limits
-        commands = [scripts.renew(limits.lease_s, claims=True), scripts.clear(self._server_id, limits.slice_sessions)]
+        limits, scripts = self._limits, self._next_turn()
+        commands = [scripts.renew(limits.lease_s, answered=""), scripts.clear(self._server_id, limits.slice_sessions)]
         (lease, *_), rest = await self._write_line.exchange(commands)
         if lease == b"taken":
             raise Superseded(f"a later process acts as server {self._server_id}")
         if rest == 0:
-            self._is_claimed = True
+            self._is_claimed, self._answered = True, scripts.turn
             self._account.begin_anew()
         return True
 
-    async def _leave(self, scripts: Scripts) -> None:
+    async def _leave(self) -> None:
         self._is_claimed = False
         while not self._is_claimed:
-            await self._claim(scripts)
-        await self._write_line.exchange([scripts.leave()])
+            await self._claim()
+        await self._write_line.exchange([self._scripts(self._answered).leave()])
 
     def _note_failure(self, error: PartDown) -> None:
         self._failed += 1

@@ -7,8 +7,9 @@ Keys of the contract, which other programs read (all keys may have a prefix):
 
 Keys of our own:
 
-- ``stompgate:lease:{serverId}``: the life that acts for a server, with a short expiry. Nothing is written without it.
-- ``stompgate:servers``: a hash of servers to lives; whoever is in it without a lease is dead and is to be swept.
+- ``stompgate:lease:{serverId}``: the life that acts for a server and its last turn, with a short expiry. Nothing is written
+  without it, nor in a turn that is over: of what was sent and never answered some may arrive behind what was sent after it.
+- ``stompgate:servers``: a hash of servers to turns; whoever is in it without a lease is dead and is to be swept.
 - ``stompgate:told:{serverId}``: a hash of users to their sessions there (JSON: id to text). What a sweep goes by.
 - ``stompgate:user:{userId}``: a sorted set of the texts of a user's sessions on all servers, by the time they began.
 
@@ -29,7 +30,7 @@ from .redis_line import Command
 EXPIRY_S = 1800
 
 _NAMES = """
-local prefix, server, life = ARGV[1], ARGV[2], ARGV[3]
+local prefix, server, turn = ARGV[1], ARGV[2], ARGV[3]
 local function lease(id) return prefix .. 'stompgate:lease:' .. id end
 local servers = prefix .. 'stompgate:servers'
 """
@@ -76,16 +77,17 @@ local function tell(id, user, texts, scores, expiry)
 end
 """
 
-# Of two lives of one server the one that began later is right: the other was paused, and is about to find out.
+# Of two lives of one server the one that began later is right: the other was paused, and is about to find out. A Redis that
+# knows of no turn as late as the one that was answered went back (to a replica, a file), and has forgotten what it was told.
 _RENEW = (
     _NAMES
     + """
-local expiry_ms, claims = ARGV[4], ARGV[5] == '1'
+local expiry_ms, answered = ARGV[4], ARGV[5]
 local holder = redis.call('GET', lease(server))
-if holder and holder > life then return {'taken'} end
-if holder ~= life and not claims then return {'lost'} end
-redis.call('SET', lease(server), life, 'PX', expiry_ms)
-redis.call('HSET', servers, server, life)
+if holder and holder > turn then return {'taken'} end
+if answered ~= '' and (not holder or holder < answered) then return {'lost'} end
+redis.call('SET', lease(server), turn, 'PX', expiry_ms)
+redis.call('HSET', servers, server, turn)
 local answer = {'held'}
 for _, other in ipairs(redis.call('HKEYS', servers)) do
   if redis.call('EXISTS', lease(other)) == 0 then answer[#answer + 1] = other end
@@ -98,7 +100,7 @@ _TELL_USERS = (
     _NAMES
     + _TELL
     + """
-if redis.call('GET', lease(server)) ~= life then return 0 end
+if redis.call('GET', lease(server)) ~= turn then return 0 end
 local expiry, at = ARGV[4], 5
 while ARGV[at] do
   local user, count, texts, scores = ARGV[at], tonumber(ARGV[at + 1]), {}, {}
@@ -120,7 +122,7 @@ _CLEAR = (
     + _TELL
     + """
 local target, limit, expiry = ARGV[4], tonumber(ARGV[5]), ARGV[6]
-if redis.call('GET', lease(server)) ~= life then return -1 end
+if redis.call('GET', lease(server)) ~= turn then return -1 end
 if target ~= server then
   if redis.call('EXISTS', lease(target)) == 1 or redis.call('HEXISTS', servers, target) == 0 then return -1 end
 end
@@ -138,7 +140,7 @@ return rest
 _LEAVE = (
     _NAMES
     + """
-if redis.call('GET', lease(server)) ~= life then return 0 end
+if redis.call('GET', lease(server)) ~= turn then return 0 end
 redis.call('DEL', lease(server))
 redis.call('HDEL', servers, server)
 return 1
@@ -148,19 +150,19 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Scripts:
-    """Commands for the life ``life`` of the server ``server_id``. Of two lives' names the later one's is the greater."""
+    """Commands of one turn of the server ``server_id``. Of two names of turns the later one's is the greater."""
 
     prefix: str
     server_id: str
-    life: str
+    turn: str
     texts: SessionTexts
 
-    def renew(self, lease_s: float, *, claims: bool) -> Command:
-        """Answers ``held`` and the dead servers, ``lost`` (Redis forgot us; only a claim changes that) or ``taken``.
+    def renew(self, lease_s: float, *, answered: str) -> Command:
+        """Answers ``held`` and the dead servers, ``lost`` (Redis has forgotten the turn ``answered``) or ``taken``.
 
-        ``taken``: a later life of this server has the lease.
+        Without ``answered`` the lease is claimed. ``taken``: a later life of this server has it, or a later turn.
         """
-        return self._eval(_RENEW, round(lease_s * 1000), int(claims))
+        return self._eval(_RENEW, round(lease_s * 1000), answered)
 
     def tell(self, users: Mapping[str, Sequence[Session]]) -> Command:
         """These sessions, the newest last, are all that the users have on this server. Answers 1, or 0: the lease is gone."""
@@ -185,4 +187,4 @@ class Scripts:
         return self._eval(_LEAVE)
 
     def _eval(self, script: str, *arguments: bytes | str | int) -> Command:
-        return ("EVAL", script, 0, self.prefix, self.server_id, self.life, *arguments)
+        return ("EVAL", script, 0, self.prefix, self.server_id, self.turn, *arguments)

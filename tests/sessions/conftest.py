@@ -35,9 +35,11 @@ class View:
         parts = urlsplit(url)
         (self.prefix,) = parse_qs(parts.query).get("prefix", [""])
         self.redis: redis.Redis = redis.Redis(port=parts.port or 0, decode_responses=True)
+        self._raw: redis.Redis = redis.Redis(port=parts.port or 0)
 
     def close(self) -> None:
         self.redis.close()
+        self._raw.close()
 
     def keys(self, pattern: str = "*") -> set[str]:
         """Names of keys, without the prefix."""
@@ -56,6 +58,19 @@ class View:
         value = self.redis.get(self.prefix + key)
         assert value is None or isinstance(value, str)
         return value
+
+    def saved(self) -> dict[str, tuple[int, bytes]]:
+        """All of it, each key's time to live in ms and its value, for ``put_back``."""
+        keys = self.redis.scan_iter(f"{self.prefix}*")
+        return {key: (max(0, self._raw.pttl(key)), value) for key in keys if (value := self._raw.dump(key)) is not None}
+
+    def put_back(self, saved: dict[str, tuple[int, bytes]]) -> None:
+        """Make it so again, in one step."""
+        with self._raw.pipeline(transaction=True) as pipeline:
+            pipeline.delete(*self.redis.scan_iter(f"{self.prefix}*"))
+            for key, (lives_ms, value) in saved.items():
+                pipeline.restore(key, lives_ms, value, replace=True)
+            pipeline.execute()
 
     def calls(self, command: str) -> int:
         """How often a command was called so far, over all clients of this Redis."""

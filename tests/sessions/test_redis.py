@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +14,7 @@ from stompgate.chat.session_wire import SessionTexts
 from stompgate.model.sessions import Session
 from stompgate.sessions.redis import RedisSessions
 from tests.fakes import FakeClock
+from tests.proxy import Proxy
 from tests.waiting import until
 
 from .conftest import BORN_US, Make, View, crash, session
@@ -274,6 +276,25 @@ async def test_an_earlier_life_that_goes_on_touches_nothing(make: Make, view: Vi
     assert later._down == ""
 
 
+async def test_what_was_given_up_changes_nothing_when_it_arrives_late(make: Make, url: str, view: View) -> None:
+    came = session("came", "bela", "one", 1)
+    parts = urlsplit(url)
+    async with Proxy("127.0.0.1", parts.port or 0) as proxy:
+        by_way = parts._replace(netloc=f"127.0.0.1:{proxy.port}").geturl()
+        presence = make("one", url=by_way, deadline_s=0.2, reconnect_limit_s=0.1)
+        await until(lambda: presence._is_claimed, "it has begun")
+        proxy.delay_s = 0.8
+        presence.opened(session("gone", "anna", "one"))
+        await until(lambda: presence._failures > 0, "it has given up telling of it")
+        proxy.delay_s = 0.0
+        presence.closed("gone")
+        presence.opened(came)
+        await shown(view, [came])
+        await until(lambda: proxy.open_connections == 1, "what was given up has arrived")
+        assert view.of_the_contract() == expected([came])
+        await presence.close()
+
+
 # Forgotten, and refreshed
 
 
@@ -288,6 +309,21 @@ async def test_everything_is_told_again_after_flushall(make: Make, view: View) -
     await shown(view, living)
     one.closed(living[1].id)
     await shown(view, living[:1] + living[2:])
+
+
+async def test_a_redis_that_went_back_is_told_all_again(make: Make, view: View) -> None:
+    """As one does that is restored from a file, or whose replica took over and had not heard the last of it."""
+    one, two = make("one"), make("two")
+    stays, gone, came = session("stays", "anna", "two"), session("gone", "bela", "one", 1), session("came", "cleo", "one", 2)
+    two.opened(stays)
+    one.opened(gone)
+    await shown(view, [stays, gone])
+    before = view.saved()
+    one.closed("gone")
+    one.opened(came)
+    await shown(view, [stays, came])
+    view.put_back(before)
+    await shown(view, [stays, came])
 
 
 async def test_what_others_delete_or_overwrite_is_written_again_by_the_refresh(make: Make, view: View) -> None:
