@@ -18,6 +18,9 @@ _CLAIM_US = round(MAIL_CLAIM_S * 1_000_000)
 _PUT_OFF_US = round(PUT_OFF_LIMIT_S * 1_000_000)
 _GIVEN_UP_AT_A_TIME = 100
 
+# Along the index by which `unmailed` goes: one order of locking on all servers, the index's entry and then the row.
+_UNMAILED = "sg_inquiry FORCE INDEX (sg_inquiry_unmailed)"
+
 _IS_BARRED = (
     "EXISTS (SELECT 1 FROM sg_mail_failure f WHERE f.inquiry_id = sg_inquiry.id AND (f.given_up_at_us IS NOT NULL"
     f" OR {in_force('f.next_try_at_us', _PUT_OFF_US)}))"
@@ -43,7 +46,7 @@ async def unmailed(connection: MysqlConnection, server_id: str, limit: int) -> l
     _, _, found, _ = await connection.run(
         BEGIN,
         (
-            f"UPDATE sg_inquiry SET claimed_by = %s, claimed_until_us = {NOW_US} + {_CLAIM_US} WHERE mailed_at_us IS NULL"
+            f"UPDATE {_UNMAILED} SET claimed_by = %s, claimed_until_us = {NOW_US} + {_CLAIM_US} WHERE mailed_at_us IS NULL"
             " AND (claimed_by IS NULL OR claimed_by = %s"
             f" OR NOT {in_force('claimed_until_us', _CLAIM_US)}) AND NOT {_IS_BARRED}"
             " ORDER BY id LIMIT %s",
@@ -65,7 +68,7 @@ async def mark_mailed(connection: MysqlConnection, inquiry_id: int) -> None:
     await connection.run(
         BEGIN,
         (
-            f"UPDATE sg_inquiry SET mailed_at_us = {NOW_US}, waiting_key = NULL WHERE id = %s AND mailed_at_us IS NULL",
+            f"UPDATE {_UNMAILED} SET mailed_at_us = {NOW_US}, waiting_key = NULL WHERE id = %s AND mailed_at_us IS NULL",
             (inquiry_id,),
         ),
         ("DELETE FROM sg_mail_failure WHERE inquiry_id = %s", (inquiry_id,)),
@@ -79,7 +82,7 @@ async def put_off_mail(connection: MysqlConnection, delay_s: float, inquiry_id: 
     next_try = f"{NOW_US} + {round(delay_s * 1_000_000)}"
     await connection.run(
         BEGIN,
-        ("UPDATE sg_inquiry SET claimed_by = NULL WHERE id = %s AND mailed_at_us IS NULL", (inquiry_id,)),
+        (f"UPDATE {_UNMAILED} SET claimed_by = NULL WHERE id = %s AND mailed_at_us IS NULL", (inquiry_id,)),
         (
             "INSERT INTO sg_mail_failure (inquiry_id, failures, first_failed_at_us, next_try_at_us)"
             f" SELECT id, 1, {NOW_US}, {next_try} FROM sg_inquiry WHERE id = %s AND mailed_at_us IS NULL"
@@ -92,16 +95,16 @@ async def put_off_mail(connection: MysqlConnection, delay_s: float, inquiry_id: 
 
 
 async def put_off_all_mail(connection: MysqlConnection, server_id: str) -> None:
-    """Count a failure of each that waits."""
+    """Count a failure of each that waits. FOR UPDATE: one that another server is just marking as mailed waits no more."""
     await connection.run(
         BEGIN,
-        ("UPDATE sg_inquiry SET claimed_by = NULL WHERE claimed_by = %s AND mailed_at_us IS NULL", (server_id,)),
         (
             "INSERT INTO sg_mail_failure (inquiry_id, failures, first_failed_at_us, next_try_at_us)"
-            f" SELECT id, 1, {NOW_US}, {NOW_US} FROM sg_inquiry WHERE mailed_at_us IS NULL"
+            f" SELECT id, 1, {NOW_US}, {NOW_US} FROM {_UNMAILED} WHERE mailed_at_us IS NULL FOR UPDATE"
             f" ON DUPLICATE KEY UPDATE failures = failures + 1, next_try_at_us = {NOW_US}",
             (),
         ),
+        (f"UPDATE {_UNMAILED} SET claimed_by = NULL WHERE claimed_by = %s AND mailed_at_us IS NULL", (server_id,)),
         COMMIT,
         commits=True,
     )

@@ -10,7 +10,10 @@ from .mysql_schema import NOW_US
 
 _LOOK = pruning.LOOK_SQL.format(mark="%s")
 _OLDEST = pruning.OLDEST_SQL.format(mark="%s")
-_ARCHIVE = pruning.ARCHIVE_SQL.format(mark="%s", now=NOW_US)
+# FOR UPDATE: if the room is deleted meanwhile, who clears it waits for what is moved here, and takes it from the archive. Both
+# lock along one index.
+_MESSAGES = "sg_message FORCE INDEX (sg_message_seq)"
+_ARCHIVE = pruning.ARCHIVE_SQL.format(mark="%s", now=NOW_US, messages=_MESSAGES) + " FOR UPDATE"
 _DELETE = pruning.DELETE_SQL.format(mark="%s")
 
 # A row of no meaning, locked until the commit: one server at a time, so that what was read is what goes. Nobody else waits.

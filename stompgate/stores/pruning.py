@@ -30,7 +30,7 @@ ARCHIVED_COLUMNS = "number, room_id, seq, id, client_id, sender, content, sent_a
 
 ARCHIVE_SQL = (
     f"INSERT INTO sg_archive ({ARCHIVED_COLUMNS}, archived_at_us)"
-    f" SELECT {ARCHIVED_COLUMNS}, {{now}} FROM sg_message WHERE room_id = {{mark}} AND seq <= {{mark}}"
+    f" SELECT {ARCHIVED_COLUMNS}, {{now}} FROM {{messages}} WHERE room_id = {{mark}} AND seq <= {{mark}}"
 )
 DELETE_SQL = "DELETE FROM sg_message WHERE room_id = {mark} AND seq <= {mark}"
 OLDEST_SQL = "SELECT seq, sent_at_us, unrelayed_by FROM sg_message WHERE room_id = {mark} ORDER BY seq LIMIT {mark}"

@@ -10,7 +10,7 @@ from .sqlite_file import utc_us
 
 _LOOK = pruning.LOOK_SQL.format(mark="?")
 _OLDEST = pruning.OLDEST_SQL.format(mark="?")
-_ARCHIVE = pruning.ARCHIVE_SQL.format(mark="?", now="?")
+_ARCHIVE = pruning.ARCHIVE_SQL.format(mark="?", now="?", messages="sg_message")
 _DELETE = pruning.DELETE_SQL.format(mark="?")
 
 
