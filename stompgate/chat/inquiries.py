@@ -154,6 +154,7 @@ class Inquiries:
         One claim at a time: it outlasts the longest try, so that no other server begins the same mail.
         """
         try:
+            await self._mark()  # before another is mailed: one that has waited longer may be given out first
             while not self._closing.is_set() and (waiting := await self._store.unmailed(1)):
                 if not await self._mail_one(waiting[0]):
                     return False
@@ -164,21 +165,24 @@ class Inquiries:
 
     async def _mail_one(self, inquiry: Inquiry) -> bool:
         """Hand one over and mark it; False if no others would be taken either. Raises what the store raises."""
-        if inquiry.id != self._unmarked:
-            try:
-                async with asyncio.timeout(ATTEMPT_LIMIT_S):
-                    await self._mail.send_inquiry(inquiry)
-            except TimeoutError:
-                return await self._failed(inquiry, f"no end within {ATTEMPT_LIMIT_S:g} s", only_this=False, is_final=False)
-            except PartDown as error:
-                return await self._failed(inquiry, str(error), only_this=False, is_final=False)
-            except MailRefused as error:
-                return await self._failed(inquiry, str(error), only_this=error.only_this, is_final=error.is_final)
-            self.mailed += 1
-            self._unmarked = inquiry.id
-        await self._store.mark_mailed(inquiry.id)
-        self._unmarked = 0
+        try:
+            async with asyncio.timeout(ATTEMPT_LIMIT_S):
+                await self._mail.send_inquiry(inquiry)
+        except TimeoutError:
+            return await self._failed(inquiry, f"no end within {ATTEMPT_LIMIT_S:g} s", only_this=False, is_final=False)
+        except PartDown as error:
+            return await self._failed(inquiry, str(error), only_this=False, is_final=False)
+        except MailRefused as error:
+            return await self._failed(inquiry, str(error), only_this=error.only_this, is_final=error.is_final)
+        self.mailed += 1
+        self._unmarked = inquiry.id
+        await self._mark()
         return True
+
+    async def _mark(self) -> None:
+        if self._unmarked:
+            await self._store.mark_mailed(self._unmarked)
+            self._unmarked = 0
 
     async def _failed(self, inquiry: Inquiry, reason: str, *, only_this: bool, is_final: bool) -> bool:
         self.failures += 1

@@ -278,15 +278,19 @@ async def test_a_mail_whose_mark_the_store_did_not_take_is_not_sent_again(scene:
     store = Forgetful(scene.rows, server_id="s1")
     inquiries = Inquiries(store, scene.desk, scene.clock, LIMITS)
     inquiries.start()
+    scene.desk.refusals["older"] = temporary(only_this=True)
+    await ask(inquiries, "older")
+    await scene.settle()
     await ask(inquiries, "kim")
     await scene.pass_time(60)
+    scene.desk.refusals.clear()  # and it is time to try the older one again
     store.broken = False
     await scene.pass_time(LIMITS.retry_most_s)
     await ask(inquiries, "lee")
     await scene.settle()
     await inquiries.close()
-    assert scene.desk.got == ["kim", "lee"]
-    assert scene.rows.mailed == {1, 2}
+    assert scene.desk.got == ["kim", "older", "lee"]
+    assert scene.rows.mailed == {1, 2, 3}
 
 
 async def test_a_mail_under_way_is_finished_before_the_server_stops(scene: Scene) -> None:
