@@ -148,7 +148,7 @@ class MemoryRows:
                 since_us = one.failing_since_us or now_us
                 self.inquiries[one.id] = replace(one, failures=one.failures + 1, failing_since_us=since_us)
                 self.next_tries[one.id] = now_us + (round(delay_s * 1_000_000) if inquiry_id is not None else 0)
-                if inquiry_id is not None or self.claims.get(one.id, ("", 0))[0] == server_id:
+                if self.claims.get(one.id, ("", 0))[0] == server_id:
                     self.claims.pop(one.id, None)
 
     def give_up_mail(self, failing_since_us: int, inquiry_id: int | None) -> list[int]:

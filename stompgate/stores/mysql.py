@@ -297,7 +297,7 @@ class MysqlStore:
         if inquiry_id is None:
             await self._writes.call(lambda link: inquiries_sql.put_off_all_mail(link, self._server_id))
         else:
-            await self._writes.call(lambda link: inquiries_sql.put_off_mail(link, delay_s, inquiry_id))
+            await self._writes.call(lambda link: inquiries_sql.put_off_mail(link, self._server_id, delay_s, inquiry_id))
 
     async def give_up_mail(self, failing_since_us: int, inquiry_id: int | None = None) -> Sequence[int]:
         return await self._writes.call(lambda link: inquiries_sql.give_up_mail(link, failing_since_us, inquiry_id))

@@ -77,12 +77,15 @@ async def mark_mailed(connection: MysqlConnection, inquiry_id: int) -> None:
     )
 
 
-async def put_off_mail(connection: MysqlConnection, delay_s: float, inquiry_id: int) -> None:
-    """Count a failure of one inquiry. One that is mailed by now has none."""
+async def put_off_mail(connection: MysqlConnection, server_id: str, delay_s: float, inquiry_id: int) -> None:
+    """Count a failure of one inquiry. One that is mailed by now has none, and another's claim stays: ours has run out then."""
     next_try = f"{NOW_US} + {round(delay_s * 1_000_000)}"
     await connection.run(
         BEGIN,
-        (f"UPDATE {_UNMAILED} SET claimed_by = NULL WHERE id = %s AND mailed_at_us IS NULL", (inquiry_id,)),
+        (
+            f"UPDATE {_UNMAILED} SET claimed_by = IF(claimed_by = %s, NULL, claimed_by) WHERE id = %s AND mailed_at_us IS NULL",
+            (server_id, inquiry_id),
+        ),
         (
             "INSERT INTO sg_mail_failure (inquiry_id, failures, first_failed_at_us, next_try_at_us)"
             f" SELECT id, 1, {NOW_US}, {next_try} FROM sg_inquiry WHERE id = %s AND mailed_at_us IS NULL"

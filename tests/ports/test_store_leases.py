@@ -158,6 +158,16 @@ async def test_inquiries_are_given_to_one_server_until_its_claim_ends(store_grou
     assert list(await one.unmailed(10)) == []
 
 
+async def test_who_puts_an_inquiry_off_too_late_leaves_it_to_the_one_that_has_it_by_now(store_group: StoreGroup) -> None:
+    late, other, third = [await store_group.open(f"server-{n}") for n in range(3)]
+    asked = await late.add_inquiry(Inquiry(0, "name", "a@example.org", "010", "text"))
+    assert list(await late.unmailed(1)) == [asked]
+    await store_group.pass_time(MAIL_CLAIM_S)
+    assert list(await other.unmailed(1)) == [asked]
+    await late.put_off_mail(0, asked.id)
+    assert list(await third.unmailed(1)) == []
+
+
 async def test_an_inquiry_that_was_put_off_is_anybodys_afterwards(store_group: StoreGroup) -> None:
     one, other = await store_group.open("server-1"), await store_group.open("server-2")
     first, second, third = [await one.add_inquiry(Inquiry(0, f"name {n}", "a@example.org", "010", "text")) for n in range(3)]
