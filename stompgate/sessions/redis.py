@@ -206,10 +206,10 @@ class RedisSessions:
             return True
         self._answered = scripts.turn
         self._account.done(list(batch))
-        self._dead = [_text(server) for server in dead]
-        if swept and answers[-1] == 0:
+        is_swept = bool(swept) and answers[-1] == 0
+        self._dead = [name for name in map(_text, dead) if not (is_swept and name == swept)]
+        if is_swept:
             self._swept += 1
-            self._dead.remove(swept)
             _log.info("sessions of a dead server were taken away", server=swept)
         return bool(self._dead or (batch and self._account.due))
 
