@@ -41,7 +41,7 @@ class Outbox(Protocol):
         """The same for what is no message: answers, heart-beats, frames of the transport's own."""
 
     def drained(self) -> Awaitable[None] | None:
-        """None if the peer keeps up, else an awaitable that ends when it does again, or never will."""
+        """None if the peer keeps up, else an awaitable that ends when it does again, or never will. Ends no connection."""
 
 
 class Link(Protocol):

@@ -1,7 +1,7 @@
 """What waits to be sent on a connection, and the flush that sends it: once per turn of the event loop, joined.
 
 A connection that takes no more is given until the transport holds ``limit_bytes``, or ``limit_s`` have passed without
-relief; then whoever watches it is told, once. Offering never waits and never fails.
+relief; then whoever watches it is told, once, in a turn of its own. Offering never waits and never fails.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class Flusher:
         if not self._due:
             self._loop.call_soon(self._flush)
         self._due.append(outbox)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Make a call in the next turn of the loop."""
+        self._loop.call_soon(call)
 
     def now_s(self) -> float:
         """The loop's monotonic time."""
@@ -119,7 +123,7 @@ class Outbox:
         self.last_sent_s = now_s
         self.sent_bytes += len(data)
         if self._is_blocked and transport.get_write_buffer_size() > self._flusher.limits.limit_bytes:
-            self._give_up()
+            self._give_up_soon()
 
     def drained(self) -> Awaitable[None] | None:
         """None if the transport takes more, else an awaitable that ends when it does again or the connection ends."""
@@ -135,7 +139,7 @@ class Outbox:
         self._is_blocked = True
         limits = self._flusher.limits
         if self._transport.get_write_buffer_size() > limits.limit_bytes:
-            self._give_up()
+            self._give_up_soon()
         elif self._too_slow is not None:
             self._too_late = self._flusher.wheel.schedule(self._flusher.now_s() + limits.limit_s, self._give_up)
 
@@ -156,6 +160,10 @@ class Outbox:
         self._taken += len(self._pending)
         self._pending.clear()
         self.relieve()
+
+    def _give_up_soon(self) -> None:
+        # Not now: whoever asks whether this has drained may be in the middle of all consumers of a queue.
+        self._flusher.soon(self._give_up)
 
     def _give_up(self) -> None:
         too_slow, self._too_slow = self._too_slow, None

@@ -80,11 +80,12 @@ async def test_a_reader_that_lets_too_many_bytes_wait_is_given_up_once() -> None
     assert scene.given_up == 1
 
 
-async def test_too_much_in_one_turn_is_given_up_at_once() -> None:
+async def test_too_much_in_one_turn_is_given_up_in_the_next() -> None:
     scene = Scene()
     scene.outbox.offer(b"x" * 101)
     await next_turn()
     scene.outbox.block()
+    await next_turn()
     assert scene.given_up == 1
     assert len(scene.wheel) == 0
 
@@ -123,6 +124,16 @@ async def test_asking_for_relief_writes_what_waits_first() -> None:
     assert scene.transport.writes == [b"x"]
     await next_turn()
     assert scene.transport.writes == [b"x"]
+
+
+async def test_who_asks_for_relief_while_it_serves_many_loses_none_of_them_by_that() -> None:
+    scene = Scene()
+    scene.outbox.block()
+    scene.outbox.offer(b"x" * 101)
+    assert scene.outbox.drained() is not None
+    assert scene.given_up == 0
+    await next_turn()
+    assert scene.given_up == 1
 
 
 async def test_after_the_end_nothing_is_written_or_given_up() -> None:
