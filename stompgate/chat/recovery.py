@@ -39,7 +39,7 @@ class Follower(Protocol):
         """Whether the client must acknowledge before it is given more. ``drained`` waits for that too."""
 
     def drained(self) -> Awaitable[None] | None:
-        """None if the client takes more now, else an awaitable that ends when it may."""
+        """None if the client takes more now, else an awaitable that ends when it may; until the next step, not longer."""
 
     def may_receive(self, members_version: int) -> Awaitable[None] | None:
         """None if this follower was checked against members of that version or later, else a new check to wait for.
@@ -134,7 +134,8 @@ class Recovery:
                     return progress
                 await check
             else:
-                await _room_for_more(follower)
+                while (waiting := follower.drained()) is not None:
+                    await waiting
                 await self._give_page(feed, follower, progress)
 
     async def _give_page(self, feed: Feed, follower: Follower, progress: _Progress) -> None:
@@ -143,12 +144,13 @@ class Recovery:
         page = await self._store.history(feed.room, after=follower.last_seq, limit=limit) if recent is None else recent
         await self._check(feed, follower, page)
         for message in page:
-            if follower.is_full:
-                return  # it may take long: what is left is read again then, and its right to it checked
             if progress.burst_bytes >= self._limits.burst_bytes:
                 progress.burst_bytes = 0
                 await asyncio.sleep(0)  # only what has been flushed shows whether the client keeps up
-                await _room_for_more(follower)
+                while not follower.is_full and (waiting := follower.drained()) is not None:
+                    await waiting
+            if follower.is_full:  # by now: other subscriptions of its connection were given something meanwhile
+                return  # it may take long: what is left is read again then, and its right to it checked
             if message.seq <= follower.last_seq:
                 continue  # given meanwhile, by a fan-out that had begun before
             progress.is_whole &= message.seq == follower.last_seq + 1
@@ -187,9 +189,3 @@ class Recovery:
         if progress.last is not None and progress.last.seq == follower.last_seq:
             return Position.of(progress.last)
         return feed.here(self._store.epoch) if follower.last_seq == feed.position else None
-
-
-async def _room_for_more(follower: Follower) -> None:
-    waiting = follower.drained()
-    if waiting is not None:
-        await waiting

@@ -265,6 +265,34 @@ async def let_take(reader: Reader, *, then_block: bool) -> None:
             reader.blocked = asyncio.get_running_loop().create_future()
 
 
+async def test_who_had_to_wait_for_its_client_is_given_nothing_that_has_become_too_much_meanwhile(house: House) -> None:
+    """Its connection may be given something else while it waits, and owe as many ACKs as it may, or take no more again."""
+    messages = publish(house, 12, content="x" * 400)
+    back = Reader(house, ROOM)
+    back.blocked = asyncio.get_running_loop().create_future()
+    subscribes = asyncio.create_task(back.subscribe(messages[0].position))
+    await settle()
+    await let_take(back, then_block=True)
+    await settle()
+    given = len(back.got)
+    assert 0 < given < 11
+    back.full_at = 0
+    await let_take(back, then_block=False)
+    await settle()
+    assert len(back.got) == given
+    back.full_at = None
+    for _ in range(2):
+        relief = back.blocked
+        assert relief is not None
+        back.blocked = asyncio.get_running_loop().create_future()
+        relief.set_result(None)
+        await settle()
+        assert len(back.got) == given
+    await let_take(back, then_block=False)
+    assert (await subscribes).recovered
+    assert back.seqs == list(range(2, 13))
+
+
 async def test_messages_that_come_while_a_slow_client_catches_up_are_given_in_their_turn(house: House) -> None:
     messages = publish(house, 6)
     back = Reader(house, ROOM)
