@@ -171,7 +171,7 @@ class Delivery:
                 subscription.peer.subscriptions.end(subscription)
 
     def congestion_at(self, destination: str) -> Awaitable[None] | None:
-        """None if a destination's receivers keep up with its senders, else an awaitable that ends when they do again."""
+        """None while the receivers of a destination keep up, else an awaitable that ends as that of ``congestion``."""
         backlog = self._backlogs.get(destination)
         if backlog is None or len(backlog) < _CONGESTED_MESSAGES:
             return None
@@ -224,10 +224,12 @@ class Delivery:
         if not slices:
             backlog = self._backlogs[outgoing.destination]
             if not backlog:
-                self._end_backlog(outgoing.destination)
+                del self._backlogs[outgoing.destination]
                 return
             outgoing = backlog.popleft()
             self._thin_out()
+            if len(backlog) <= _CONGESTED_MESSAGES // 2:  # its end may never come: not all who send here wait
+                self._relieve(outgoing.destination)
             slices = deque(self._slices(outgoing))
         asyncio.get_running_loop().call_soon(self._go_on, outgoing, slices)
 
@@ -237,8 +239,7 @@ class Delivery:
             self._relay_waiter.set_result(None)
             self._relay_waiter = None
 
-    def _end_backlog(self, destination: str) -> None:
-        del self._backlogs[destination]
+    def _relieve(self, destination: str) -> None:
         waiter = self._waiters.pop(destination, None)
         if waiter is not None:
             waiter.set_result(None)

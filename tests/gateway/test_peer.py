@@ -272,6 +272,23 @@ async def test_senders_wait_for_a_destination_whose_receivers_are_served_in_slic
     assert scene.delivery.congestion_at("/topic/x") is None
 
 
+async def test_who_waits_to_send_goes_on_although_others_never_let_the_backlog_end() -> None:
+    scene = Scene(slice_receivers=1)
+    for _ in range(2):
+        scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"}))
+    for counter in range(1, 66):
+        scene.delivery.receive([BrokerRecord("elsewhere", counter, f"id-{counter}", "/topic/x", (), b"x")])
+    congestion = scene.delivery.congestion_at("/topic/x")
+    assert congestion is not None
+    waits = asyncio.ensure_future(congestion)
+    while not waits.done() and counter < 1000:
+        if scene.delivery.backlogged < 10:
+            counter += 1
+            scene.delivery.receive([BrokerRecord("elsewhere", counter, f"id-{counter}", "/topic/x", (), b"x")])
+        await asyncio.sleep(0)
+    assert waits.done()
+
+
 async def test_senders_wait_for_a_room_whose_receivers_are_served_in_slices() -> None:
     scene = Scene(slice_receivers=1)
     name = room_destination("r")
