@@ -223,8 +223,9 @@ def _reply_destination(peer: Peer, name: str) -> str:
         return known.destination
     subscription = Subscription(peer, name, users.new_reply_destination(), AckMode.AUTO)
     peer.subscriptions.check_new(subscription)
-    peer.subscriptions.begin(subscription)
-    peer.gate.router.add(subscription)
+    if not peer.is_gone:  # or nobody would ever end it
+        peer.subscriptions.begin(subscription)
+        peer.gate.router.add(subscription)
     return subscription.destination
 
 

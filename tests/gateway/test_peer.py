@@ -129,6 +129,17 @@ async def test_nothing_that_a_peer_has_sent_is_kept_once_it_is_gone(*, is_holdin
     assert (peer._parser.buffered_bytes, len(peer.transactions)) == (0, 0)
 
 
+async def test_an_answer_asked_for_by_a_peer_that_is_gone_waits_for_nobody() -> None:
+    scene = Scene(sends_in_flight=1)
+    _, asked = scene.peer(Frame("SUBSCRIBE", {"destination": "/topic/x", "id": "s"}))
+    asking = Frame("SEND", {"destination": "/topic/x", "reply-to": "/temp-queue/mine"}, b"?")
+    peer, _ = scene.peer(chat(0), asking)
+    peer.lost(Cause.PEER_LEFT)
+    scene.intake.answer(stored())
+    assert [frame.headers["reply-to"][:13] for frame in asked.frames()] == ["/reply-queue/"]
+    assert (len(scene.router), len(peer.subscriptions)) == (1, 0)
+
+
 async def test_a_disconnect_whose_peer_is_gone_leaves_no_timer() -> None:
     scene = Scene()
     peer, link = scene.peer(chat(0), Frame("DISCONNECT", {"receipt": "bye"}))
