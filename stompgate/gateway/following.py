@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,7 +27,17 @@ _log = structlog.get_logger(__name__)
 class Following:
     """Recovery's ``Follower`` for one subscription."""
 
-    __slots__ = ("_destination", "_feed", "_fell_behind", "_gate", "_members_version", "_placed", "_subscription", "_task")
+    __slots__ = (
+        "_destination",
+        "_feed",
+        "_fell_behind",
+        "_gate",
+        "_members_version",
+        "_placed",
+        "_receipt_id",
+        "_subscription",
+        "_task",
+    )
 
     def __init__(self, gate: Gate, subscription: Subscription, destination: Destination) -> None:
         self._gate = gate
@@ -37,6 +46,7 @@ class Following:
         self._feed = gate.feeds.acquire(destination.room)
         self._members_version = 0
         self._placed: asyncio.Future[None] | None = None
+        self._receipt_id: str | None = None  # of the SUBSCRIBE, until it is answered
         self._task: asyncio.Task[None] | None = None
         self._fell_behind = False
 
@@ -44,7 +54,8 @@ class Following:
         """Find out whether the peer may, catch up if it comes back, and join; then ``done``. A refusal goes to the peer."""
         self._placed = self._gate.loop.create_future()
         self._subscription.peer.subscriptions.unplaced += 1
-        self._run(self._begin(since, done), receipt_id)
+        self._receipt_id = receipt_id
+        self._run(self._begin(since, done))
 
     def catch_up(self) -> None:
         """Leave the live set and come back to it when nothing is missing."""
@@ -55,10 +66,11 @@ class Following:
             self._fell_behind = True  # just as it was about to end: once more
 
     def end(self) -> None:
-        """Stop, whatever is going on."""
+        """Stop, whatever is going on. A SUBSCRIBE that is ended before it began has been dealt with all the same."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._subscription.peer.receipt(self._answered())
         self._place()
         self._gate.feeds.release(self._feed)
 
@@ -113,20 +125,17 @@ class Following:
 
     # The task
 
-    def _run(self, work: Coroutine[None, None, None], receipt_id: str | None = None) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=f"follow {self._destination.room}")
-        self._task = task
-        task.add_done_callback(partial(self._ended, receipt_id))
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work, name=f"follow {self._destination.room}")
+        self._task.add_done_callback(self._ended)
 
-    def _ended(self, receipt_id: str | None, task: asyncio.Task[None]) -> None:
-        peer = self._subscription.peer
-        if self._task is task:
-            self._task = None
-        if task.cancelled():
-            peer.receipt(receipt_id)  # a SUBSCRIBE that was ended before it began has been dealt with all the same
-            return
-        error = task.exception()
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._task is not task:
+            return  # nobody asks any more
+        self._task = None
         if error is not None:
+            peer, receipt_id = self._subscription.peer, self._answered()
             peer.subscriptions.end(self._subscription)
             if isinstance(error, StoreUnavailable):
                 error = Refusal(Cause.STORE_UNAVAILABLE, detail=str(error))
@@ -152,7 +161,14 @@ class Following:
 
     async def _begin(self, since: str | None, done: Callable[[Begun], None]) -> None:
         await self._check()
-        done(await self._gate.recovery.begin(self._feed, self, since))
+        begun = await self._gate.recovery.begin(self._feed, self, since)
+        self._answered()
+        done(begun)
+
+    def _answered(self) -> str | None:
+        """The receipt that is still to be given, which is given now."""
+        receipt_id, self._receipt_id = self._receipt_id, None
+        return receipt_id
 
     async def _check(self) -> None:
         identity = self._subscription.peer.identity

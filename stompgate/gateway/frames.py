@@ -89,7 +89,7 @@ def _connected(peer: Peer, version: Version, identity: Identity, agreement: Agre
 
 
 def _disconnect(peer: Peer, frame: Frame) -> Waiting:
-    """The RECEIPT follows those of earlier SENDs; then the client closes, and if it does not, the server does."""
+    """The RECEIPT follows all others; then the client closes, and if it does not, the server does."""
     waiting = peer.settled()
     if waiting is None:
         _disconnected(peer, frame)
@@ -101,6 +101,7 @@ def _disconnected(peer: Peer, frame: Frame) -> None:
     receipt_id = frame.headers.get("receipt")
     if peer.is_refused:
         return  # an earlier SEND was not done: the ERROR says so
+    peer.subscriptions.end_all()  # which answers a SUBSCRIBE that has not begun yet
     if receipt_id is None:
         peer.close(Cause.DISCONNECTED)
     elif peer.state is not State.CLOSING:

@@ -340,16 +340,22 @@ async def test_who_missed_too_much_is_told_so(tight_daemon: Daemon) -> None:
         assert receipt.headers["recovered"] == "false"
 
 
-async def test_a_subscription_that_ends_before_it_began_is_answered_all_the_same(any_daemon: Daemon) -> None:
-    room = await make_room(any_daemon.url)
-    async with connected(any_daemon.ws_url, "buyer") as client:
+@pytest.mark.parametrize("bye", [{}, {"receipt": "bye"}])
+async def test_a_subscription_that_ends_before_it_began_is_answered_all_the_same(
+    tight_daemon: Daemon, bye: dict[str, str]
+) -> None:
+    room = await make_room(tight_daemon.url)
+    subscribe = Frame("SUBSCRIBE", {"destination": f"/sub/chat/room/{room}", "id": "s", "receipt": "begun"})
+    async with connected(tight_daemon.ws_url, "buyer") as client:
         for _ in range(20):
-            subscribe = Frame("SUBSCRIBE", {"destination": f"/sub/chat/room/{room}", "id": "s", "receipt": "begun"})
             await client.send_frames(subscribe, Frame("UNSUBSCRIBE", {"id": "s", "receipt": "ended"}))
-            receipts = {(await client.expect("RECEIPT")).headers["receipt-id"] for _ in range(2)}
-            assert receipts == {"begun", "ended"}
+            assert [(await client.expect("RECEIPT")).headers["receipt-id"] for _ in range(2)] == ["begun", "ended"]
         await say(client, room, "x")
-        await client.ask(Frame("DISCONNECT"))
+        await client.send_frames(subscribe, Frame("DISCONNECT", bye))
+        assert (await client.expect("RECEIPT")).headers["receipt-id"] == "begun"
+        if bye:
+            assert (await client.expect("RECEIPT")).headers["receipt-id"] == "bye"
+        assert await client.close_code() == 1000
 
 
 async def test_nothing_comes_from_a_room_that_was_deleted(any_daemon: Daemon) -> None:
