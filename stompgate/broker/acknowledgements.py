@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 
 
@@ -50,6 +51,9 @@ class Unacknowledged:
 
     def __contains__(self, ack_id: object) -> bool:
         return ack_id in self._waiting
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting)

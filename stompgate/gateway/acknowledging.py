@@ -27,10 +27,15 @@ class Settlement:
     message_id: str
     is_consumed: bool
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether there is such a message, and it was not settled yet."""
+        waiting = self.subscription.unacknowledged
+        return waiting is not None and self.message_id in waiting
+
     def check(self) -> None:
         """Raises ``Refusal`` (UNKNOWN_ACK) if the message does not wait for it, unless its subscription has ended."""
-        waiting = self.subscription.unacknowledged
-        if self.subscription.is_live and (waiting is None or self.message_id not in waiting):
+        if self.subscription.is_live and not self.is_waited_for:
             raise Refusal(Cause.UNKNOWN_ACK, "ACK and NACK name a message that was delivered here and not acknowledged yet.")
 
     def go(self, peer: Peer) -> None:
@@ -72,7 +77,7 @@ def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:
 
 
 def read_settlement(peer: Peer, frame: Frame) -> Settlement | None:
-    """What an ACK or NACK names; None if that subscription is not there any more. Raises ``Refusal`` (UNKNOWN_ACK)."""
+    """What an ACK or NACK names; None if what it is from is not there any more. Raises ``Refusal`` (UNKNOWN_ACK)."""
     message_id, subscription_id = _named(peer.version, frame.headers)
     if subscription_id is None:
         waiting = (s for s in peer.subscriptions if s.unacknowledged is not None and message_id in s.unacknowledged)
@@ -83,6 +88,8 @@ def read_settlement(peer: Peer, frame: Frame) -> Settlement | None:
         return None
     is_consumed = frame.command == Command.ACK or frame.headers.get("requeue") == "false"
     settlement = Settlement(subscription, message_id, is_consumed)
+    if not settlement.is_waited_for and peer.subscriptions.was_given_before(subscription.key, message_id):
+        return None
     settlement.check()
     return settlement
 

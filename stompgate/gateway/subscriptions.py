@@ -106,11 +106,12 @@ class Subscriptions:
     ``unplaced``: of how many to rooms it is not known yet where they begin; ``left``: how many there still were when all were
     ended."""
 
-    __slots__ = ("_by_key", "_peer", "_relief", "left", "unacknowledged", "unplaced")
+    __slots__ = ("_by_key", "_given_before", "_peer", "_relief", "left", "unacknowledged", "unplaced")
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._by_key: dict[str, Subscription] = {}
+        self._given_before: dict[tuple[str, str], None] = {}  # key and message of what ended unacknowledged, the oldest first
         self._relief: asyncio.Future[None] | None = None
         self.unacknowledged = 0
         self.unplaced = 0
@@ -136,6 +137,9 @@ class Subscriptions:
         self._peer.gate.router.discard(subscription)
         subscription.end()
         if subscription.unacknowledged is not None:
+            self._given_before.update(((subscription.key, message_id), None) for message_id in subscription.unacknowledged)
+            while len(self._given_before) > self._peer.gate.settings.unacknowledged:
+                del self._given_before[next(iter(self._given_before))]
             self.acknowledged(len(subscription.unacknowledged))
 
     def end_all(self) -> None:
@@ -143,6 +147,16 @@ class Subscriptions:
         self.left += len(self._by_key)  # none begins after that, whenever it is called again
         for subscription in list(self._by_key.values()):
             self.end(subscription)
+        self._given_before.clear()
+
+    def was_given_before(self, key: str, message_id: str) -> bool:
+        """Whether it was an ended one with that key that was given a message which nobody acknowledged. Told once of each.
+
+        A client that has just used an id again can't know which of the two a message is from.
+        """
+        is_known = (key, message_id) in self._given_before
+        self._given_before.pop((key, message_id), None)
+        return is_known
 
     def get(self, key: str) -> Subscription | None:
         """The one with that key."""

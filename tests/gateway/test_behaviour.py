@@ -243,6 +243,25 @@ async def test_after_unsubscribe_there_is_nothing_to_settle(shared_daemon: Daemo
         await client.ask(Frame("ACK", {"id": message.headers["ack"]}))
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+@pytest.mark.parametrize("mode", ["auto", "client", "client-individual"])
+async def test_what_came_before_an_id_was_used_again_is_acknowledged_in_vain(
+    shared_daemon: Daemon, version: str, mode: str
+) -> None:
+    """The client can't tell it from what comes after."""
+    destination = topic()
+    async with connected(shared_daemon.ws_url, version=version) as client:
+        await client.subscribe(destination, ack="client-individual")
+        await client.send(destination, "x")
+        headers = (await client.expect("MESSAGE")).headers
+        named = {"id": headers["ack"]} if version == "1.2" else {"message-id": headers["message-id"], "subscription": "s"}
+        await client.send_frames(Frame("UNSUBSCRIBE", {"id": "s"}))
+        await client.subscribe(destination, ack=mode)
+        await client.ask(Frame("ACK", named))
+        await client.send_frames(Frame("ACK", named))
+        assert (await client.refused()).code == "unknown-ack"
+
+
 async def test_too_many_messages_of_a_topic_without_ack_end_the_connection(tight_daemon: Daemon) -> None:
     destination = topic()
     async with connected(tight_daemon.ws_url) as client, connected(tight_daemon.ws_url) as sender:
