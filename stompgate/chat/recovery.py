@@ -143,6 +143,7 @@ class Recovery:
         recent = feed.recent_after(follower.last_seq)
         page = await self._store.history(feed.room, after=follower.last_seq, limit=limit) if recent is None else recent
         await self._check(feed, follower, page)
+        progress.burst_bytes = self._limits.burst_bytes  # whoever took more before the page was read may not do so now
         for message in page:
             if progress.burst_bytes >= self._limits.burst_bytes:
                 progress.burst_bytes = 0

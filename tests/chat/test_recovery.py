@@ -293,6 +293,30 @@ async def test_who_had_to_wait_for_its_client_is_given_nothing_that_has_become_t
     assert back.seqs == list(range(2, 13))
 
 
+class Leaving(Reader):
+    """One who takes more whenever it is asked first, and no more when it is asked again."""
+
+    asked = 0
+
+    def drained(self) -> Awaitable[None] | None:
+        self.asked += 1
+        if self.asked > 1 and self.blocked is None:
+            self.blocked = asyncio.get_running_loop().create_future()
+        return super().drained()
+
+
+@pytest.mark.parametrize("has_listener", [True, False])
+async def test_who_takes_no_more_when_its_page_is_read_is_given_nothing_of_it(house: House, has_listener: bool) -> None:
+    if has_listener:
+        await Reader(house, ROOM).subscribe()
+    messages = publish(house, 4)
+    back = Leaving(house, ROOM)
+    subscribes = asyncio.create_task(back.subscribe(messages[0].position))
+    await settle()
+    assert (back.asked, back.seqs) == (2, [])
+    subscribes.cancel()
+
+
 async def test_messages_that_come_while_a_slow_client_catches_up_are_given_in_their_turn(house: House) -> None:
     messages = publish(house, 6)
     back = Reader(house, ROOM)

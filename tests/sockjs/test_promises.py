@@ -106,7 +106,7 @@ async def figure(daemon: Daemon, line: str) -> float:
 async def test_messages_keep_their_order_and_a_client_comes_back_with_all_it_missed(daemon: Daemon) -> None:
     room = await make_room(daemon.url, BUYER, SELLER)
     follow = {"id": "1", "destination": f"/sub/chat/room/{room}", "receipt": "r1"}
-    number = 3 * CACHE + 50
+    number = 6 * CACHE
     async with connected(daemon.ws_url, SELLER) as seller:
         async with polling(daemon) as buyer:
             await buyer.send(Frame("SUBSCRIBE", follow))
