@@ -24,7 +24,7 @@ class Consuming:
     """``gateway.queueing.QueueConsumer`` for one subscription.
 
     By hand it holds up to ``prefetch`` messages until they are acknowledged. With ``ack:auto`` a message is consumed when it is
-    handed to the connection; one that takes no more is given none.
+    handed to the connection. One that takes no more is given none.
     """
 
     __slots__ = ("_gate", "_held", "_prefetch", "_relief", "_subscription", "_unseen_bytes")
@@ -53,22 +53,26 @@ class Consuming:
     @property
     def credit(self) -> int:
         """How many more messages it may be given now."""
-        subscription = self._subscription
-        if subscription.unacknowledged is not None:
-            peer = subscription.peer
-            return max(
-                0, min(self._prefetch - len(self._held), self._gate.settings.unacknowledged - peer.subscriptions.unacknowledged)
-            )
-        if self._relief is not None:
+        room = self._room
+        if room <= 0 or self._relief is not None:
             return 0
-        if self._unseen_bytes < _LOOK_BYTES:
-            return self._prefetch
-        waiting = subscription.outbox.drained()
+        outbox = self._subscription.outbox
+        if self._unseen_bytes < _LOOK_BYTES and not outbox.is_blocked:
+            return room
+        waiting = outbox.drained()
         if waiting is None:
             self._unseen_bytes = 0
-            return self._prefetch
+            return room
         self._relief = asyncio.create_task(self._wait(waiting), name="queue consumer waits")
         return 0
+
+    @property
+    def _room(self) -> int:
+        """How many more messages the client may have."""
+        if self._subscription.unacknowledged is None:
+            return self._prefetch
+        owed = self._subscription.peer.subscriptions.unacknowledged
+        return min(self._prefetch - len(self._held), self._gate.settings.unacknowledged - owed)
 
     def give(self, claim: Claim) -> None:
         """Send a message. One that the client has not acknowledged yet came back and is claimed anew: the client has it."""
@@ -80,8 +84,8 @@ class Consuming:
                 return
         headers = (*message.headers, ("redelivered", "true")) if claim.is_redelivered else message.headers
         self._gate.delivery.tell(subscription, message.id, headers, message.body)
+        self._unseen_bytes += len(message.body) + _HEAD_BYTES
         if subscription.unacknowledged is None:
-            self._unseen_bytes += len(message.body) + _HEAD_BYTES
             self._gate.queues.settle((claim,), is_consumed=True)
 
     def settled(self, message_ids: Iterable[str], *, is_consumed: bool) -> None:

@@ -40,6 +40,10 @@ class Outbox(Protocol):
     def offer_other(self, data: bytes) -> None:
         """The same for what is no message: answers, heart-beats, frames of the transport's own."""
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether so much waits that the peer should be given no more, as far as is known without sending what was offered."""
+
     def drained(self) -> Awaitable[None] | None:
         """None if the peer keeps up, else an awaitable that ends when it does again, or never will. Ends no connection."""
 

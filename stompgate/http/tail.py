@@ -78,9 +78,14 @@ class TailLink:
     def offer_other(self, data: bytes) -> None:
         """What is no message has no line."""
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether much waits for the reader."""
+        return self.waiting_bytes > _HIGH_WATER_BYTES and self.cause is None
+
     def drained(self) -> Awaitable[None] | None:
         """None if the reader keeps up, else an awaitable that ends when it has taken what waits, or never will."""
-        if self.waiting_bytes <= _HIGH_WATER_BYTES or self.cause is not None:
+        if not self.is_blocked:
             return None
         if self._relief is None:
             self._relief = asyncio.get_running_loop().create_future()

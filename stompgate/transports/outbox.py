@@ -61,7 +61,6 @@ class Outbox:
 
     __slots__ = (
         "_flusher",
-        "_is_blocked",
         "_is_over",
         "_others",
         "_pending",
@@ -70,6 +69,7 @@ class Outbox:
         "_too_late",
         "_too_slow",
         "_transport",
+        "is_blocked",
         "last_sent_s",
         "sent_bytes",
     )
@@ -79,7 +79,7 @@ class Outbox:
         self._transport = transport
         self._too_slow: Callable[[], None] | None = too_slow
         self._pending: list[bytes] = []
-        self._is_blocked = False
+        self.is_blocked = False
         self._is_over = False
         self._too_late: Entry | None = None
         self._relief: asyncio.Future[None] | None = None
@@ -122,13 +122,13 @@ class Outbox:
         transport.write(data)
         self.last_sent_s = now_s
         self.sent_bytes += len(data)
-        if self._is_blocked and transport.get_write_buffer_size() > self._flusher.limits.limit_bytes:
+        if self.is_blocked and transport.get_write_buffer_size() > self._flusher.limits.limit_bytes:
             self._give_up_soon()
 
     def drained(self) -> Awaitable[None] | None:
         """None if the transport takes more, else an awaitable that ends when it does again or the connection ends."""
         self.flush(self._flusher.now_s())  # before that it is not known
-        if not self._is_blocked:
+        if not self.is_blocked:
             return None
         if self._relief is None:
             self._relief = asyncio.get_running_loop().create_future()
@@ -136,7 +136,7 @@ class Outbox:
 
     def block(self) -> None:
         """The transport's buffer is above its high-water mark."""
-        self._is_blocked = True
+        self.is_blocked = True
         limits = self._flusher.limits
         if self._transport.get_write_buffer_size() > limits.limit_bytes:
             self._give_up_soon()
@@ -145,7 +145,7 @@ class Outbox:
 
     def relieve(self) -> None:
         """The transport's buffer is below its low-water mark, or gone."""
-        self._is_blocked = False
+        self.is_blocked = False
         if self._too_late is not None:
             self._too_late.cancel()
             self._too_late = None

@@ -142,10 +142,16 @@ class SockJsLink:
             # Not now: whoever offers may be in the middle of a fan-out.
             asyncio.get_running_loop().call_soon(self._peer.fail, Refusal(Cause.SLOW_CONSUMER))
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether half of what may wait for a receiver does."""
+        limits, session = self._host.limits, self._session
+        is_much = 2 * session.waiting_messages > limits.cache_messages or 2 * session.waiting_bytes > limits.cache_bytes
+        return is_much and session.is_open and not self._is_awaited
+
     def drained(self) -> Awaitable[None] | None:
         """None if a receiver is there to take all there is, else an awaitable that ends when one is, or never will be."""
-        receiver = self._receiver
-        if not self._session.is_open or (receiver is not None and receiver.is_ready):
+        if not self._session.is_open or self._is_awaited:
             return None
         if self._relief is None:
             self._relief = asyncio.get_running_loop().create_future()
@@ -250,6 +256,11 @@ class SockJsLink:
         self.leave()
 
     # Between the two
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether a receiver is there to take all there is."""
+        return self._receiver is not None and self._receiver.is_ready
 
     def _is_too_much(self) -> bool:
         limits, session = self._host.limits, self._session

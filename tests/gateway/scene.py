@@ -51,6 +51,7 @@ class RecordingLink:
     framing = FRAMING
     close_code: int | None = None
     sent_bytes = 0
+    is_blocked = False
 
     def __init__(self, clock: FakeClock) -> None:
         self.last_sent_s = self.last_received_s = clock.monotonic()

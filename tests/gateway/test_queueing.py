@@ -459,9 +459,10 @@ async def test_what_a_client_has_already_is_not_given_again_and_its_ack_counts()
     await scene.queues.close()
 
 
-async def test_a_consumer_that_does_not_read_is_given_little_and_the_rest_when_it_does() -> None:
+@pytest.mark.parametrize("ack", ["auto", "client-individual"])
+async def test_a_consumer_that_does_not_read_is_given_little_and_the_rest_when_it_does(ack: str) -> None:
     scene = Scene(prefetch=10)
-    peer, link = scene.peer(subscribe(1, ack="auto"))
+    peer, link = scene.peer(subscribe(1, ack))
     await idle()
     relief = asyncio.get_running_loop().create_future()
 

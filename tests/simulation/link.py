@@ -47,8 +47,12 @@ class SimulatedOutbox:
         self.pending.append(data)
         self.last_sent_s = self._server.clock.monotonic()
 
+    @property
+    def is_blocked(self) -> bool:
+        return self.waiting_bytes >= self._limit_bytes
+
     def drained(self) -> Awaitable[None] | None:
-        if self.waiting_bytes < self._limit_bytes:
+        if not self.is_blocked:
             return None
         if self._relief is None:
             self._relief = self._server.loop.create_future()

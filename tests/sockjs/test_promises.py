@@ -149,6 +149,25 @@ async def test_who_does_not_come_for_messages_is_closed_at_the_bound_and_told_so
         assert slow.closed == [1013, "slow-consumer"]
 
 
+@pytest.mark.parametrize("ack", ["auto", "client-individual"])
+async def test_who_consumes_many_queues_is_given_no_more_than_may_wait_between_polls(daemon: Daemon, ack: str) -> None:
+    queues, contents_of_one = [f"/queue/{ack}-{number}" for number in range(5)], [b"%d" % number for number in range(40)]
+    async with connected(daemon.ws_url, SELLER) as sender:
+        await sender.send_frames(*(Frame("SEND", {"destination": q}, body) for q in queues for body in contents_of_one))
+        await sender.ask(Frame("DISCONNECT"))
+    async with polling(daemon) as consumer:
+        await consumer.send(*(Frame("SUBSCRIBE", {"id": queue, "destination": queue, "ack": ack}) for queue in queues))
+        settled = 0
+        while settled < len(queues) * len(contents_of_one):
+            await asyncio.sleep(0.05)  # meanwhile more may be claimed than may wait
+            came = (await consumer.has("MESSAGE", settled + 1))[settled:]
+            settled += len(came)
+            if ack != "auto":
+                await consumer.send(*(Frame("ACK", {"id": frame.headers["ack"]}) for frame in came))
+        for queue in queues:
+            assert [frame.body for frame in consumer.came if frame.headers.get("subscription") == queue] == contents_of_one
+
+
 async def test_heart_beats_go_both_ways_and_silence_ends_a_session(launch: Callable[..., Daemon]) -> None:
     beats = {"heart_beat_send_ms": 500, "heart_beat_receive_ms": 500, "heart_beat_grace_floor_s": 2.0}
     daemon = launch({"stomp": beats})
