@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -15,11 +15,15 @@ from stompgate.chat.recovery import Begun
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination
 from stompgate.model.messages import ChatMessage
+from stompgate.ports.clock import pause
 from stompgate.ports.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from .gate import Gate
     from .subscriptions import Subscription
+
+_RETRY_S: Final = 1.0
+"""Between tries to catch up while the store is away."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,10 +62,10 @@ class Following:
         self._run(self._begin(since, done))
 
     def catch_up(self) -> None:
-        """Leave the live set and come back to it when nothing is missing."""
+        """Leave the live set and come back to it when nothing is missing; or, if the peer may not any more, end."""
         self._gate.router.discard(self._subscription)
         if self._task is None:
-            self._run(self._gate.recovery.catch_up(self._feed, self))
+            self._run(self._catch_up())
         else:
             self._fell_behind = True  # just as it was about to end: once more
 
@@ -164,6 +168,18 @@ class Following:
         begun = await self._gate.recovery.begin(self._feed, self, since)
         self._answered()
         done(begun)
+
+    async def _catch_up(self) -> None:
+        """However long the store is away. Whoever may not receive any more is told as little as those in the live set."""
+        while True:
+            try:
+                return await self._gate.recovery.catch_up(self._feed, self)
+            except StoreUnavailable:
+                pass
+            except Refusal as refusal:
+                if refusal.cause is not Cause.STORE_UNAVAILABLE:
+                    return self._subscription.peer.subscriptions.end(self._subscription)
+            await pause(self._gate.clock, _RETRY_S)
 
     def _answered(self) -> str | None:
         """The receipt that is still to be given, which is given now."""

@@ -10,9 +10,11 @@ from stompgate.broker.acknowledgements import AckMode
 from stompgate.gateway.following import Following
 from stompgate.gateway.peer import Peer
 from stompgate.gateway.subscriptions import Subscription
+from stompgate.model.causes import Cause, Refusal
 from stompgate.model.destinations import Destination, Kind
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord, ForeignRecord
+from stompgate.ports.store import StoreUnavailable
 from stompgate.stomp.frames import Frame
 
 from .scene import RecordingLink, Scene
@@ -50,13 +52,15 @@ def follow(scene: Scene, peer: Peer) -> Subscription:
 
 
 class Catching:
-    """A recovery and its feeds: each catch-up waits for its turn, then gives what the receiver lacks up to ``upto``."""
+    """A recovery and its feeds: each catch-up waits for its turn, fails if it is to, or gives what the receiver lacks up to
+    ``upto``."""
 
     def __init__(self, scene: Scene) -> None:
         self.turns = 0
         self.upto = 0
         self.go_on = asyncio.Event()
         self.released = 0
+        self.failures: list[Exception] = []
         scene.gate.feeds = cast(Any, self)
         scene.gate.recovery = cast(Any, self)
 
@@ -69,6 +73,8 @@ class Catching:
     async def catch_up(self, feed: object, follower: Following) -> None:
         self.turns += 1
         await self.go_on.wait()
+        if self.failures:
+            raise self.failures.pop(0)
         while follower.last_seq < self.upto:
             follower.give(message(follower.last_seq + 1))
         follower.join()
@@ -115,6 +121,35 @@ async def test_who_falls_behind_as_its_catch_up_ends_catches_up_again() -> None:
     assert catching.turns == 2
     scene.delivery.deliver(message(5))
     assert seqs(link) == [1, 2, 3, 4, 5]
+
+
+async def test_who_falls_behind_while_the_store_is_away_catches_up_when_it_is_back() -> None:
+    scene = Scene()
+    catching = Catching(scene)
+    peer, link = scene.peer()
+    follow(scene, peer)
+    scene.delivery.deliver(message(2))
+    catching.failures = [StoreUnavailable("away"), Refusal(Cause.STORE_UNAVAILABLE)]
+    catching.upto = 2
+    catching.go_on.set()
+    for turns in (1, 2, 3):
+        await settle()
+        assert catching.turns == turns
+        scene.clock.advance(1)
+    assert (seqs(link), link.closes) == ([1, 2], [])
+
+
+async def test_who_may_not_receive_any_more_when_it_has_fallen_behind_loses_that_subscription_alone() -> None:
+    scene = Scene()
+    catching = Catching(scene)
+    peer, link = scene.peer()
+    follow(scene, peer)
+    scene.delivery.deliver(message(2))
+    catching.failures = [Refusal(Cause.NO_SUCH_ROOM)]
+    catching.go_on.set()
+    await settle()
+    assert (link.offered, link.closes) == ([], [])
+    assert (len(peer.subscriptions), catching.released) == (0, 1)
 
 
 async def test_a_subscription_that_ends_lets_go_of_its_feed_once() -> None:
