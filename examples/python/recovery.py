@@ -13,7 +13,9 @@ async def follow(url: str, user: str, room: str, position: str | None = None) ->
         try:
             async with connect(url, user=user) as stomp, stomp.subscribe(f"/sub/chat/room/{room}", since=position) as messages:
                 print("-- something is missing here" if messages.recovered is False else "-- connected", flush=True)
-                position, pause_s = messages.position, 0.5
+                if not messages.recovered:  # else what was missed has come, and is still to be dealt with
+                    position = messages.position
+                pause_s = 0.5
                 async for message in messages:
                     print("{sender}: {content}".format(**message.json()), flush=True)
                     position = message.position

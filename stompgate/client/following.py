@@ -51,7 +51,8 @@ class Following:
         self._connection = await self._connected()
         subscribing = self._connection.subscribe(self._destination, since=self._position)
         self._subscription = await self._subscribed.enter_async_context(subscribing)
-        self._position = self._subscription.position
+        if not self._subscription.recovered:  # else what has come before that is still to be taken
+            self._position = self._subscription.position
         self._back_off = BackOff(self._options)
         return Joined(self._position, self._subscription.recovered)
 

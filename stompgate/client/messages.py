@@ -49,7 +49,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A room is followed: what is sent from now on will come. ``position`` is where it stands.
+    """A room is followed: what is sent from now on will come. ``position`` is to be kept like that of a message: what comes
+    next comes after it.
 
     ``recovered`` is about what was sent since the last position: True: all of it comes next. False: none of it comes, it can be
     read over REST alone. None: there was no such position yet.
