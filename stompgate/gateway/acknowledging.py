@@ -42,24 +42,32 @@ class Settlement:
         """Settle it. Raises ``Refusal`` as ``check`` does."""
         self.check()
         subscription = self.subscription
-        if subscription.is_live and subscription.unacknowledged is not None:
+        if subscription.unacknowledged is not None:
             settled = subscription.unacknowledged.settle(self.message_id)
             if subscription.consuming is not None:
                 subscription.consuming.settled(settled, is_consumed=self.is_consumed)
-            peer.subscriptions.acknowledged(len(settled))
+            if subscription.is_live:
+                peer.subscriptions.acknowledged(len(settled))
 
 
-def check_together(settlements: Iterable[Settlement]) -> None:
-    """Raises ``Refusal`` (UNKNOWN_ACK) unless each finds its message waiting when those before it are settled."""
+def rehearse(settlements: Iterable[Settlement]) -> dict[Subscription, list[str]]:
+    """Return which messages of which subscriptions are going to be settled.
+
+    Raises ``Refusal`` (UNKNOWN_ACK) unless each finds its message waiting when those before it are settled.
+    """
     rehearsed: dict[Subscription, Unacknowledged] = {}
+    found: dict[Subscription, list[str]] = {}
     for settlement in settlements:
         subscription = settlement.subscription
         if not subscription.is_live or subscription.unacknowledged is None:
             continue
         if subscription not in rehearsed:
             rehearsed[subscription] = subscription.unacknowledged.copy()
-        if not rehearsed[subscription].settle(settlement.message_id):
+        settled = rehearsed[subscription].settle(settlement.message_id)
+        if not settled:
             raise Refusal(Cause.UNKNOWN_ACK, "A message that the transaction acknowledges does not wait for it any more.")
+        found.setdefault(subscription, []).extend(settled)
+    return found
 
 
 def acknowledge(peer: Peer, frame: Frame) -> Awaitable[None] | None:

@@ -27,13 +27,14 @@ class Consuming:
     handed to the connection. One that takes no more is given none.
     """
 
-    __slots__ = ("_gate", "_held", "_prefetch", "_relief", "_subscription", "_unseen_bytes")
+    __slots__ = ("_committing", "_gate", "_held", "_prefetch", "_relief", "_subscription", "_unseen_bytes")
 
     def __init__(self, gate: Gate, subscription: Subscription, prefetch: int) -> None:
         self._gate = gate
         self._subscription = subscription
         self._prefetch = prefetch
         self._held: dict[str, Claim] = {}
+        self._committing: frozenset[str] = frozenset()  # of what is held: a COMMIT under way settles them
         self._relief: asyncio.Task[None] | None = None
         self._unseen_bytes = _LOOK_BYTES  # given since the last look at the connection
 
@@ -42,13 +43,12 @@ class Consuming:
         self._gate.queues.join(self._subscription.destination, self)
 
     def end(self) -> None:
-        """Take part no more; what is held waits for others."""
+        """Take part no more; what is held waits for others, unless a COMMIT is about to settle it."""
         if self._relief is not None:
             self._relief.cancel()
             self._relief = None
         self._gate.queues.leave(self._subscription.destination, self)
-        held, self._held = self._held, {}
-        self._gate.queues.settle(held.values(), is_consumed=False)
+        self._give_back()
 
     @property
     def credit(self) -> int:
@@ -90,13 +90,27 @@ class Consuming:
 
     def settled(self, message_ids: Iterable[str], *, is_consumed: bool) -> None:
         """The client has acknowledged messages, or does not want them."""
-        claims = [self._held.pop(message_id) for message_id in message_ids]
+        claims = [self._held.pop(message_id) for message_id in message_ids if message_id in self._held]
         self._gate.queues.settle(claims, is_consumed=is_consumed)
         self.credit_rose()
+
+    def commit_begins(self, message_ids: Iterable[str]) -> None:
+        """A transaction takes effect that settles these: as soon as its messages are stored, whoever has left by then."""
+        self._committing = frozenset(message_ids)
+
+    def commit_ends(self) -> None:
+        """It has settled them, or failed."""
+        self._committing = frozenset()
+        if not self._subscription.is_live:
+            self._give_back()
 
     def credit_rose(self) -> None:
         """It may be given more again."""
         self._gate.queues.credit_rose(self._subscription.destination)
+
+    def _give_back(self) -> None:
+        back = [message_id for message_id in self._held if message_id not in self._committing]
+        self._gate.queues.settle([self._held.pop(message_id) for message_id in back], is_consumed=False)
 
     async def _wait(self, waiting: Awaitable[None]) -> None:
         await waiting

@@ -16,7 +16,7 @@ from stompgate.model.causes import Cause, Refusal
 from stompgate.ports.store import Outcome
 from stompgate.stomp.frames import Frame
 
-from .acknowledging import Settlement, check_together
+from .acknowledging import Settlement, rehearse
 from .sending import BroadcastParcel, ChatParcel, QueueParcel, Waiting, admission, objection
 
 if TYPE_CHECKING:
@@ -48,7 +48,19 @@ def commit(peer: Peer, frame: Frame) -> Waiting:
 
 
 async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> None:
-    check_together(thing for thing in held if isinstance(thing, Settlement))
+    going = rehearse(thing for thing in held if isinstance(thing, Settlement))
+    consumers = {subscription.consuming: ids for subscription, ids in going.items() if subscription.consuming is not None}
+    for consuming, ids in consumers.items():
+        consuming.commit_begins(ids)
+    try:
+        await _take_effect(peer, held)
+    finally:
+        for consuming in consumers:
+            consuming.commit_ends()
+    peer.receipt(receipt_id)
+
+
+async def _take_effect(peer: Peer, held: Sequence[Held]) -> None:
     for thing in held:
         if not isinstance(thing, Settlement) and (waiting := admission(peer, thing)) is not None:
             await waiting
@@ -64,7 +76,6 @@ async def _commit(peer: Peer, held: Sequence[Held], receipt_id: str | None) -> N
                 thing.go(peer)
             case BroadcastParcel():
                 thing.go(peer, None)
-    peer.receipt(receipt_id)
 
 
 def _store(peer: Peer, chats: Sequence[ChatParcel], done: Callable[[Refusal | None], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from stompgate.access.authoriser import RoomAuthoriser
@@ -19,9 +19,9 @@ from stompgate.gateway.queue_intake import QueueLimits
 from stompgate.gateway.queueing import QueueDesk
 from stompgate.gateway.subscriptions import Subscription
 from stompgate.model.causes import Cause
-from stompgate.model.messages import Draft
+from stompgate.model.messages import ChatMessage, Draft
 from stompgate.model.rooms import Members
-from stompgate.ports.store import Outcome
+from stompgate.ports.store import Outcome, Stored
 from stompgate.queues.memory import MemoryQueues
 from stompgate.relays.local import LocalRelay
 from stompgate.sessions.memory import MemorySessions
@@ -109,6 +109,9 @@ class SlowIntake:
 
     def submit(self, draft: Draft, done: Callable[[Outcome], None]) -> None:
         self.waiting.append((draft, done))
+
+    def submit_together(self, drafts: Sequence[Draft], done: Callable[[Sequence[Outcome]], None]) -> None:
+        self.waiting.append((drafts[0], lambda outcome: done([outcome] * len(drafts))))
 
     def answer(self, outcome: Outcome) -> None:
         self.waiting.pop(0)[1](outcome)
@@ -216,3 +219,8 @@ class Scene:
 def come(peer: Peer, *frames: Frame) -> None:
     """Frames come in together."""
     peer.receive_bytes(b"".join(serialize(frame, Version.V1_2) for frame in frames))
+
+
+def stored() -> Stored:
+    """That a chat message was stored."""
+    return Stored(ChatMessage("id", "r", 1, "user", "x", 0, "epoch", 1), repeated=False)

@@ -8,8 +8,8 @@ from stompgate.model.causes import Cause
 from stompgate.ports.store import Rejected
 from stompgate.stomp.frames import Frame
 
-from .scene import Scene
-from .test_peer import chat, settle, stored
+from .scene import Scene, stored
+from .test_peer import chat, settle
 
 
 @pytest.mark.parametrize("headers", [{}, {"receipt": "bye"}])

@@ -13,20 +13,16 @@ from stompgate.gateway.subscriptions import Subscription
 from stompgate.model.causes import Cause
 from stompgate.model.messages import ChatMessage
 from stompgate.model.records import BrokerRecord
-from stompgate.ports.store import Rejected, Stored
+from stompgate.ports.store import Rejected
 from stompgate.stomp.frames import Frame
 
-from .scene import Scene, come
+from .scene import Scene, come, stored
 
 BAD = Frame("SEND", {"destination": "/nowhere", "receipt": "bad"}, b"x")
 
 
 def chat(number: int) -> Frame:
     return Frame("SEND", {"destination": "/pub/room/r/message", "receipt": str(number)}, b'{"content":"x"}')
-
-
-def stored() -> Stored:
-    return Stored(ChatMessage("id", "r", 1, "user", "x", 0, "epoch", 1), repeated=False)
 
 
 async def settle() -> None:

@@ -12,17 +12,17 @@ import pytest
 
 from stompgate.gateway.queue_intake import QueueLimits
 from stompgate.gateway.queueing import QueueDesk
-from stompgate.model.causes import Refusal
+from stompgate.model.causes import Cause, Refusal
 from stompgate.model.queues import Claim, QueueMessage
 from stompgate.model.records import QueueHint
 from stompgate.ports.queues import MessageTooLarge
 from stompgate.ports.relay import Relay
-from stompgate.ports.store import OutcomeUnknown, StoreUnavailable
+from stompgate.ports.store import Outcome, OutcomeUnknown, Rejected, StoreUnavailable
 from stompgate.queues.memory import MemoryQueues
 from stompgate.stomp.frames import Frame
 from tests.fakes import FakeClock
 
-from .scene import Scene, come
+from .scene import Scene, come, stored
 
 DEADLINE_S = 30.0
 QUEUE = "/queue/a"
@@ -456,6 +456,33 @@ async def test_what_a_client_has_already_is_not_given_again_and_its_ack_counts()
     come(peer, Frame("ACK", {"id": message.headers["ack"]}))
     await idle()
     assert (peer.subscriptions.unacknowledged, cast(MemoryQueues, queues)._queues) == (0, {})
+    await scene.queues.close()
+
+
+@pytest.mark.parametrize("ack", ["client", "client-individual"])
+@pytest.mark.parametrize("leaves", [True, False])
+@pytest.mark.parametrize("outcome", [stored(), Rejected(Cause.BAD_BODY)], ids=["stored", "rejected"])
+async def test_what_a_transaction_acknowledges_goes_the_way_of_what_it_sends_whoever_leaves_meanwhile(
+    outcome: Outcome, leaves: bool, ack: str
+) -> None:
+    scene = Scene()
+    message_for_queue = Frame("SEND", {"destination": "/queue/1"}, b"x")
+    peer, link = scene.peer(subscribe(1, ack), *[message_for_queue] * 3)
+    await idle()
+    acks = [message.headers["ack"] for message in link.frames()]
+    named = {"transaction": "t"}
+    chat = Frame("SEND", {"destination": "/pub/room/r/message", **named}, b'{"content":"x"}')
+    come(peer, Frame("BEGIN", named), chat, Frame("ACK", {"id": acks[1], **named}), Frame("COMMIT", named))
+    await idle()
+    if leaves:
+        peer.lost(Cause.PEER_LEFT)
+        await idle()
+    scene.intake.answer(outcome)
+    await idle()
+    waiting = list(cast(MemoryQueues, scene.queues._queues)._queues["/queue/1"].values())
+    settled = 0 if isinstance(outcome, Rejected) else 2 if ack == "client" else 1
+    assert len(waiting) == 3 - settled
+    assert all((one.holder is None) == (leaves or isinstance(outcome, Rejected)) for one in waiting)
     await scene.queues.close()
 
 
