@@ -95,6 +95,7 @@ class HeadLimited(HttpToolsProtocol):
     _in_head = False
     _is_over = False
     _head_bytes = 0
+    _body_bytes = 0  # that are still to come, of a body whose length is known
     _unread = b""  # from the third byte before ``_taken`` on, at the least: they may begin the end of a head
     _taken = 0
     limits = HeadLimits()
@@ -109,18 +110,25 @@ class HeadLimited(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of it. What is raised here ends the connection with 400."""
         if len(self.headers) >= self.limits.headers:
             raise ValueError("too many headers")
+        if self._in_head and name.lower() == b"content-length":  # not in a trailer
+            self._body_bytes = int(value)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Its head is complete."""
         self._in_head = False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        self._body_bytes -= len(body)
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -185,8 +193,11 @@ class HeadLimited(HttpToolsProtocol):
         self._taken = min(3, self._taken)
 
     def _next_piece(self) -> bytes:
-        """Up to the end of a head, so that no request comes with the one before it; a body may have what looks like one."""
+        """Up to the end of a head or body, so that no request comes with the one before it; chunks end like a head."""
         start = self._taken
+        if self._body_bytes > 0 and not self._in_head:
+            self._taken = min(start + min(self._body_bytes, _PIECE_BYTES), len(self._unread))
+            return self._unread[start : self._taken]
         end = self._unread.find(_HEAD_END, max(0, start - 3), start + _PIECE_BYTES)
         self._taken = min(start + _PIECE_BYTES, len(self._unread)) if end < 0 else end + len(_HEAD_END)
         return self._unread[start : self._taken]

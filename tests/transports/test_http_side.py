@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 GET = b"GET /chat/test HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /chat/test HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
 TOGETHER = 1000
 MOST_HEADERS = HeadLimits().headers
 
@@ -56,18 +57,21 @@ async def served(app: Echo) -> AsyncIterator[tuple[HttpSide, int]]:
         await side.close()
 
 
-async def test_of_requests_that_come_together_each_waits_for_the_one_before_it() -> None:
+@pytest.mark.parametrize("request_", [GET, POST])
+async def test_of_requests_that_come_together_each_waits_for_the_one_before_it(request_: bytes) -> None:
     app = Echo()
     async with served(app) as (side, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET * TOGETHER)
+        writer.write(request_ * TOGETHER)
         await until(lambda: app.asked > 0, "the first one is asked")
         (connection,) = side._state.connections
         assert isinstance(connection, HeadLimited)
         assert (app.asked, len(connection.pipeline)) == (1, 0)
         app.may_answer.set()
         for _ in range(TOGETHER):
-            assert (await read_head(reader))[0] == 200
+            status, headers = await read_head(reader)
+            assert status == 200
+            await reader.readexactly(int(headers["content-length"]))
         writer.close()
 
 
@@ -117,13 +121,16 @@ async def test_nor_has_a_second_one(shared_daemon: Daemon) -> None:
         assert (await read_head(reader))[0] == 400
 
 
-async def test_frames_behind_an_upgrade_that_is_not_the_first_request_are_not_lost(shared_daemon: Daemon) -> None:
+@pytest.mark.parametrize("first", [GET, POST])
+async def test_an_upgrade_behind_another_request_is_answered_after_it_and_frames_behind_it_are_not_lost(
+    shared_daemon: Daemon, first: bytes
+) -> None:
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n" % (
         b"A" * 22 + b"=="
     )
     connect = WebSocketFrame(Opcode.TEXT, b"CONNECT\naccept-version:1.2\nhost:x\nsender:user\n\n\0").serialize(mask=True)
     async with raw(shared_daemon) as (reader, writer):
-        writer.write(GET + b"GET /ws-stomp HTTP/1.1\r\nHost: x\r\n%b\r\n" % upgrade + connect)
+        writer.write(first + b"GET /ws-stomp HTTP/1.1\r\nHost: x\r\n%b\r\n" % upgrade + connect)
         _, headers = await read_head(reader)
         await reader.readexactly(int(headers["content-length"]))
         assert (await read_head(reader))[0] == 101
