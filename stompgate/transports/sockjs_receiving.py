@@ -30,6 +30,12 @@ class Receiving:
     async def next_frame(self) -> bytes | None:
         """Wait for the next frame. None if the client is gone."""
         while not self.is_gone:
+            if self._link.is_waited_for:  # first, or who polls while much is said would never be given what they have
+                self.is_ready = True
+                self._link.ready()
+                await asyncio.sleep(0)
+                if self.is_gone:
+                    return None
             frame = self._link.next_frame()
             if frame is None and self._is_silent:
                 frame = HEARTBEAT

@@ -99,7 +99,7 @@ class SockJsLink:
         self._address = address
         self._session = Session()
         self._receiver: Receiving | None = None
-        self._relief: asyncio.Future[None] | None = None
+        self._relief: list[asyncio.Future[None]] = []  # each of who waits for a receiver
         self._reading: asyncio.Future[None] | None = None  # there is one while reading is paused
         self._timer: Entry | None = None  # of silence while there is a receiver, else of its absence
         self._cause = Cause.PEER_LEFT
@@ -153,9 +153,9 @@ class SockJsLink:
         """None if a receiver is there to take all there is, else an awaitable that ends when one is, or never will be."""
         if not self._session.is_open or self._is_awaited:
             return None
-        if self._relief is None:
-            self._relief = asyncio.get_running_loop().create_future()
-        return asyncio.shield(self._relief)
+        waiting = asyncio.get_running_loop().create_future()
+        self._relief = [*(other for other in self._relief if not other.done()), waiting]
+        return waiting
 
     def admit(self) -> None:
         """Take larger requests from now on."""
@@ -238,8 +238,13 @@ class SockJsLink:
             self.sent_bytes += len(frame)
         return frame
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether someone has more to say, once there is a receiver to take all of it."""
+        return bool(self._relief)
+
     def ready(self) -> None:
-        """The receiver waits: whoever waited for it may go on."""
+        """The receiver waits: whoever waited for it may go on, and has in the next turn of the loop."""
         self._relieve()
 
     def leave(self) -> None:
@@ -292,9 +297,10 @@ class SockJsLink:
         self._peer.lost(self._cause)
 
     def _relieve(self) -> None:
-        relief, self._relief = self._relief, None
-        if relief is not None:
-            relief.set_result(None)
+        relief, self._relief = self._relief, []
+        for waiting in relief:
+            if not waiting.done():
+                waiting.set_result(None)
 
     def _set_timer(self, after_s: float, call: Callable[[], None]) -> None:
         if self._timer is not None:
