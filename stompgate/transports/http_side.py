@@ -52,7 +52,19 @@ class Departure:
 
 
 class Http10(H11Protocol):
-    """Uvicorn's protocol for HTTP/1.0, telling of its loss."""
+    """Uvicorn's protocol for HTTP/1.0, which has one request a connection, telling of its loss."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in. What is behind the request is none, be it the empty line of an old client (RFC 9112 section 2.2)."""
+        if self.cycle is None or self.cycle.more_body:
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP. Within a request that may be half answered already, that can only be told by the end."""
+        if self.cycle is None:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -173,9 +185,12 @@ class HeadLimited(HttpToolsProtocol):
         return cycle is None or cycle.response_complete or (cycle.more_body and not self._is_full)
 
     def _go_on(self) -> None:
-        """Take what lies unread until it is others' turn, and read when nothing is left: only so is a loss noticed."""
+        """Take what lies unread until it is others' turn, and read when nothing is left: only so is a loss noticed.
+
+        Nothing is taken once the transport closes: TLS may have chosen by then whom it tells of the loss.
+        """
         for _ in range(_PIECES_PER_TURN):
-            if self._taken == len(self._unread) or not self._may_take:
+            if self._taken == len(self._unread) or not self._may_take or self.transport.is_closing():
                 break
             self._take(self._next_piece())
         if self._is_over or self.transport.is_closing():

@@ -75,6 +75,29 @@ async def test_of_requests_that_come_together_each_waits_for_the_one_before_it(r
         writer.close()
 
 
+class Leaver(Echo):
+    """One whose connection is lost just when it has answered. ``side``: where that is."""
+
+    side: HttpSide
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+        for connection in self.side._state.connections:
+            connection.transport.abort()
+
+
+async def test_of_a_connection_that_is_being_lost_no_further_request_is_begun() -> None:
+    app = Leaver()
+    async with served(app) as (app.side, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET * 2)
+        await until(lambda: app.asked > 0, "the first one is asked")
+        app.may_answer.set()
+        await until(lambda: not app.side.connected, "the connection is lost")
+        assert app.asked == 1
+        writer.close()
+
+
 @pytest.mark.parametrize("cut_bytes", [1, 3, 4, 5, 4096, 1_000_000])
 async def test_a_body_may_have_what_ends_a_head_and_may_come_in_any_pieces(cut_bytes: int) -> None:
     app = Echo()
@@ -138,3 +161,21 @@ async def test_an_upgrade_behind_another_request_is_answered_after_it_and_frames
             await reader.readuntil(b"CONNECTED")
             writer.write(WebSocketFrame(Opcode.TEXT, b"DISCONNECT\nreceipt:later\n\n\0").serialize(mask=True))
             await reader.readuntil(b"receipt-id:later")
+
+
+@pytest.mark.parametrize(
+    ("body", "behind"), [(b"Content-Length: 0", b"\r\n"), (b"Transfer-Encoding: chunked", b"no chunk\r\n")]
+)
+async def test_what_comes_behind_a_request_of_http_1_0_is_no_fault_of_ours(
+    shared_daemon: Daemon, body: bytes, behind: bytes
+) -> None:
+    async with raw(shared_daemon) as (reader, writer):
+        writer.write(
+            b"POST /ws-stomp/000/%b/xhr_streaming HTTP/1.0\r\nHost: x\r\n%b\r\n\r\n" % (behind[:2].hex().encode(), body)
+        )
+        async with asyncio.timeout(DEADLINE_S):
+            await reader.readuntil(b"o\n")
+            writer.write(behind)
+            writer.write_eof()
+            assert await reader.read() == b""
+    shared_daemon.check_log()
