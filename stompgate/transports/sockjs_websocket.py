@@ -155,10 +155,12 @@ class SockJsSocket:
 
     def ended(self) -> bool:
         """The peer sends no more."""
+        self._give_all()
         return self._peer.ended()
 
     def lost(self, cause: Cause) -> None:
         """The WebSocket is gone."""
+        self._give_all()
         self._is_closing = True
         self._timer.cancel()
         self._unread.clear()
@@ -178,6 +180,11 @@ class SockJsSocket:
             else:
                 self._peer.receive_bytes(self._unread.popleft())
                 self._message_ended(is_text=True)
+
+    def _give_all(self) -> None:
+        """What was received takes effect, though the handler wanted to wait: nothing comes behind it."""
+        self._is_paused = False
+        self._give()
 
     def _go_on(self) -> None:
         self._turn = None

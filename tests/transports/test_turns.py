@@ -212,6 +212,19 @@ async def test_a_great_many_messages_of_sockjs_in_one_are_taken_as_one() -> None
     assert scene.notes.received == ["".join(texts).encode()]
 
 
+@pytest.mark.parametrize("is_half", [False, True])
+async def test_messages_of_sockjs_that_came_before_the_end_are_taken_though_the_receiver_pauses(*, is_half: bool) -> None:
+    scene = Scene(is_sockjs=True)
+    scene.notes.pause_at = 1
+    scene.link.data_received(b"".join(Frame(Opcode.TEXT, b'["%d"]' % number).serialize(mask=True) for number in range(3)))
+    assert scene.notes.received == [b"0"]
+    if is_half:
+        scene.link.eof_received()
+    else:
+        scene.link.connection_lost(None)
+    assert scene.notes.received == [b"0", b"12"]
+
+
 async def test_fragments_of_a_message_of_sockjs_take_no_more_memory_than_what_is_in_them() -> None:
     scene = Scene(is_sockjs=True)
     scene.link.data_received(Frame(Opcode.TEXT, b'["', fin=False).serialize(mask=True))
