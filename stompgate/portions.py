@@ -25,7 +25,7 @@ from stompgate.stomp.heartbeats import HeartBeat
 from stompgate.stomp.parser import Limits
 from stompgate.transports.deflate import Deflate, DeflateLimits
 from stompgate.transports.door import ListenLimits
-from stompgate.transports.http_side import HeadLimits
+from stompgate.transports.http_protocols import HeadLimits
 from stompgate.transports.outbox import OutboxLimits
 from stompgate.transports.sockjs_mount import SockJsOptions
 from stompgate.transports.sockjs_session import SockJsLimits
@@ -157,7 +157,7 @@ def listen_limits(listen: Listen, connections: int) -> ListenLimits:
 
 
 def head_limits(listen: Listen) -> HeadLimits:
-    """For ``transports.http_side``, and the door before it."""
+    """For ``transports.http_protocols``, and the door before them."""
     return HeadLimits(listen.head_limit_bytes, listen.head_limit_headers)
 
 

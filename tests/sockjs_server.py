@@ -23,7 +23,8 @@ from stompgate.model.causes import Cause
 from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.door import Doorkeeper, House, ListenLimits
 from stompgate.transports.handshake import Doorman
-from stompgate.transports.http_side import HeadLimits, HttpSide
+from stompgate.transports.http_protocols import HeadLimits
+from stompgate.transports.http_side import HttpSide
 from stompgate.transports.listener import Listener
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.sockjs_mount import SockJsMount, SockJsMounts, SockJsOptions

@@ -23,7 +23,8 @@ from stompgate.timing.wheel import TimerWheel
 from stompgate.transports.deflate import Deflate, DeflateLimits
 from stompgate.transports.door import Doorkeeper, House, ListenLimits
 from stompgate.transports.handshake import Doorman
-from stompgate.transports.http_side import HeadLimits, HttpSide
+from stompgate.transports.http_protocols import HeadLimits
+from stompgate.transports.http_side import HttpSide
 from stompgate.transports.listener import Listener
 from stompgate.transports.outbox import Flusher, OutboxLimits
 from stompgate.transports.websocket import WebSocketLimits

@@ -19,7 +19,8 @@ from stompgate.model.causes import Cause, Refusal
 from stompgate.timing.wheel import Entry
 
 from .handshake import Doorman, Handshake, refused
-from .http_side import HeadLimits, HttpSide
+from .http_protocols import HeadLimits
+from .http_side import HttpSide
 from .outbox import Flusher
 from .refusing import LINGERING, in_stomp, turn_away
 from .websocket import Receiver, WebSocketLimits, WebSocketLink

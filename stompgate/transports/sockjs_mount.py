@@ -22,7 +22,7 @@ from stompgate.sockjs.carriers import CARRIERS, BadCallback, check_callback
 from stompgate.sockjs.framing import ANOTHER_RECEIVER, BrokenPayload, NoPayload, decode_messages
 from stompgate.sockjs.paths import METHODS, SENDING, Endpoint, Place, read_path
 
-from .http_side import DEPARTURE
+from .http_protocols import DEPARTURE
 from .outbox import Flusher
 from .sockjs_answers import CACHED, NOT_CACHED, YEAR_S, Asked, FrameAnswer, Header, content_type, nothing, refuse, whole
 from .sockjs_bodies import callback_in, payload_in_form, read_body

@@ -11,7 +11,8 @@ import pytest
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
-from stompgate.transports.http_side import HeadLimited, HeadLimits, HttpSide
+from stompgate.transports.http_protocols import HeadLimited, HeadLimits
+from stompgate.transports.http_side import HttpSide
 from tests.daemon_process import DEADLINE_S, Daemon
 from tests.waiting import until
 
