@@ -97,15 +97,17 @@ class ChatClient:
         failure: Failure | None = None
         try:
             while failure is None or failure.retry:
-                began_s = loop.time()
+                lived_s = 0.0
                 try:
                     async with connect(self._url, **self._identity, options=self._options) as connection:
+                        began_s = loop.time()
                         await self._tell(connection, None)
                         failure = await connection.lost()
+                        lived_s = loop.time() - began_s
                 except Failure as found:
                     failure = found
                 if failure.retry:
-                    await asyncio.sleep(back_off.pause_s(loop.time() - began_s))
+                    await asyncio.sleep(back_off.pause_s(lived_s))
         finally:
             is_final = failure is not None and not failure.retry
             await self._tell(None, failure if is_final else ConnectionLost("left", "The chat was left.", retry=False))

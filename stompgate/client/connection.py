@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import Final
 from urllib.parse import urlsplit
@@ -98,14 +99,14 @@ class Connection:
     ) -> AsyncIterator[Subscription]:
         """A subscription, from its RECEIPT to its UNSUBSCRIBE. ``since``: the last position seen in this room.
 
-        Raises ``Refused``. Left by an exception, as a timeout is, it does not wait until the server has answered.
+        Raises ``Refused``. Left by an exception, as a timeout is, it does not wait until the server has answered, or reads.
         """
         subscription = Subscription(f"s{next(self._numbers)}", self._options.waiting_messages)
         named = {"id": subscription.id, "destination": destination, "ack": ack, **(headers or {})}
         if since is not None:
             named["since"] = since
         self._subscriptions[subscription.id] = subscription
-        leave: Callable[[Frame], Awaitable[object]] = self._write
+        leave: Callable[[Frame], Awaitable[object]] = partial(self._write, within_s=0.0)
         try:
             receipt = await self._ask(Frame(Command.SUBSCRIBE, named), lambda: subscription.came)
             subscription.begin(receipt.headers)
@@ -265,14 +266,15 @@ class Connection:
             raise NoAnswer(f"The server has not answered {frame.command}.")
         return answer.result()
 
-    async def _write(self, frame: Frame) -> None:
-        await self._write_bytes(serialize(frame, Version.V1_2))
+    async def _write(self, frame: Frame, within_s: float | None = None) -> None:
+        await self._write_bytes(serialize(frame, Version.V1_2), within_s)
 
-    async def _write_bytes(self, data: bytes) -> None:
+    async def _write_bytes(self, data: bytes, within_s: float | None = None) -> None:
+        """Write, and wait until there is room for more: what is written goes out also when that is waited for in vain."""
         if self._lost.done():
             raise self._lost.result()
         try:
-            async with asyncio.timeout(self._options.deadline_s):
+            async with asyncio.timeout(self._options.deadline_s if within_s is None else within_s):
                 await self._way.send(data)
         except TimeoutError:
             raise NoAnswer("The server does not read.") from None

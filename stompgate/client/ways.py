@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -63,6 +63,8 @@ class TcpWay:
 
     async def send(self, data: bytes) -> None:
         """Send bytes."""
+        if self._writer.is_closing():  # it is lost, which nobody has read yet; uvloop raises RuntimeError for it
+            raise ConnectionLost("connection-lost", "The connection was cut.")
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -106,8 +108,10 @@ async def _websocket(url: str, options: Options) -> AsyncIterator[Way]:
         raise lost_by_handshake(refused.response.status_code, bytes(refused.response.body or b"")) from refused
     except (OSError, InvalidHandshake) as error:
         raise lost_before_open(error) from error
-    async with socket:
+    try:
         yield WebSocketWay(socket)
+    finally:
+        await _close_in_time(socket.close(), socket.transport)
 
 
 @asynccontextmanager
@@ -122,12 +126,17 @@ async def _tcp(url: str, options: Options) -> AsyncIterator[Way]:
         yield TcpWay(reader, writer)
     finally:
         writer.close()
-        try:
-            with suppress(OSError):
-                async with asyncio.timeout(_CLOSE_S):
-                    await writer.wait_closed()
-        finally:
-            writer.transport.abort()  # a server that does not read would keep what waits, and the socket, for ever
+        await _close_in_time(writer.wait_closed(), writer.transport)
+
+
+async def _close_in_time(closing: Awaitable[None], transport: asyncio.WriteTransport) -> None:
+    """A server that does not read would keep what waits, and whoever closes, for ever."""
+    try:
+        with suppress(OSError):
+            async with asyncio.timeout(_CLOSE_S):
+                await closing
+    finally:
+        transport.abort()
 
 
 def _tls(url: str, options: Options) -> ssl.SSLContext | None:

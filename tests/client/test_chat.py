@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from stompgate.client import ChatClient, ConnectionLost, Joined, Message, NoAnswer, Options, Refused, connect
+from stompgate.client.options import BackOff
 from tests.clients.rooms import BUYER, SELLER, history, intake_of
 from tests.daemon_process import Daemon, Launch
 from tests.proxy import Proxy, Way
+from tests.waiting import until
 from tests.wire_client import make_room
 
 HASTY = Options(deadline_s=5.0, pause_first_s=0.02, pause_most_s=0.2)
@@ -187,6 +189,21 @@ async def test_who_may_not_come_in_is_told_wherever_he_waits(shared_daemon: Daem
         async with chat.follow("room") as events:
             with pytest.raises(ConnectionLost, match="http-404"):
                 await anext(events)
+
+
+async def test_only_a_connection_that_was_made_counts_as_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    lived: list[float] = []
+
+    class Noted(BackOff):
+        def pause_s(self, lived_s: float = 0.0) -> float:
+            lived.append(lived_s)
+            return super().pause_s(lived_s)
+
+    monkeypatch.setattr("stompgate.client.chat.BackOff", Noted)
+    silent = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with silent, ChatClient(f"tcp://127.0.0.1:{silent.sockets[0].getsockname()[1]}", options=HASTY):
+        await until(lambda: len(lived) > 1, "it has tried twice")
+    assert not any(lived)
 
 
 async def test_a_message_is_not_tried_longer_than_was_said(shared_daemon: Daemon, proxy: Proxy) -> None:

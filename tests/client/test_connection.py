@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 
 from stompgate.auth.users_file import hash_password
-from stompgate.client import Connection, ConnectionLost, NoAnswer, Options, Refused, Subscription, connect
+from stompgate.client import Connection, ConnectionLost, Failure, NoAnswer, Options, Refused, Subscription, connect
 from stompgate.stomp.heartbeats import NO_HEARTBEAT, HeartBeat
 from tests.clients.rooms import HOSTILE_CONTENTS, history, intake_of, subscription_of
 from tests.daemon_process import Daemon, Launch, launcher
@@ -169,6 +170,56 @@ async def test_who_is_cancelled_waits_for_no_answer(url: str) -> None:
         await asyncio.wait([taking], timeout=HANGS_S)
         assert taking.cancelled()
         proxy.heal()
+
+
+async def test_who_leaves_by_an_exception_waits_for_no_server_that_does_not_read(url: str) -> None:
+    async def is_stuck() -> None:
+        async with (
+            through_proxy(url, deadline_s=3600.0, heart_beat=NO_HEARTBEAT) as (proxy, connection),
+            connection.subscribe("/topic/any"),
+        ):
+            proxy.held = frozenset({Way.TO_SERVER})
+            async with asyncio.timeout(0.1):
+                await connection.send("/topic/any", b"x" * 32_000_000)
+
+    left = asyncio.create_task(is_stuck())
+    await asyncio.wait([left], timeout=HANGS_S)
+    assert left.done()
+    with pytest.raises(TimeoutError):
+        await left
+
+
+async def test_who_leaves_a_subscription_by_an_exception_has_unsubscribed(url: str) -> None:
+    async with connect(url, user="buyer") as connection:
+        with pytest.raises(TimeoutError):
+            async with connection.subscribe("/queue/left", ack="client"), asyncio.timeout(0):
+                await asyncio.sleep(HANGS_S)
+        await connection.send("/queue/left", "for the next")
+        async with connection.subscribe("/queue/left") as subscription:
+            assert await taken(subscription, 1) == ["for the next"]
+
+
+async def test_a_loss_that_nobody_has_read_is_named_to_who_writes_on_every_event_loop(daemon: Daemon) -> None:
+    async def writes() -> None:
+        hasty = through_proxy(daemon.tcp_url, deadline_s=0.2, waiting_messages=1, heart_beat=NO_HEARTBEAT)
+        async with hasty as (proxy, connection), connection.subscribe("/topic/unread") as unread:
+            with suppress(NoAnswer):
+                await connection.send("/topic/unread", "fills what may wait")
+            await until(lambda: unread.is_full, "nothing is read any more")
+            proxy.cut()
+            failure: Failure = NoAnswer("")
+            while isinstance(failure, NoAnswer):
+                with pytest.raises(Failure) as raised:
+                    await connection.send("/topic/unread", "lost")
+                failure = raised.value
+            assert isinstance(failure, ConnectionLost)
+
+    def on_uvloop() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(writes())
+
+    await writes()
+    await asyncio.to_thread(on_uvloop)
 
 
 async def test_who_takes_nothing_stops_the_reading_and_loses_nothing(url: str) -> None:
