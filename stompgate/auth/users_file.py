@@ -56,7 +56,10 @@ class UsersFile:
         self._waiting = 0
 
     def authenticate(self, connect_headers: Mapping[str, str]) -> Identity | Awaitable[Identity]:
-        """Return the identity, or an awaitable of it. Raises ``Refusal`` (WRONG_PASSWORD, OVERLOADED)."""
+        """Return the identity, or an awaitable of it; one that is cancelled before its turn costs no hash.
+
+        Raises ``Refusal`` (WRONG_PASSWORD, OVERLOADED).
+        """
         user, password = connect_headers.get("login", ""), connect_headers.get("passcode", "")
         if not (0 < len(user) <= NAME_LIMIT_CHARS and 0 < len(password) <= PASSWORD_LIMIT_CHARS):
             raise _WRONG
@@ -66,15 +69,16 @@ class UsersFile:
             return Identity(user)
         if self._waiting >= self._limits.waiting:
             raise Refusal(Cause.OVERLOADED, detail="too many CONNECTs wait for their passwords to be checked")
-        return self._check(user, password, digest)
-
-    async def _check(self, user: str, password: str, digest: bytes) -> Identity:
+        is_right = asyncio.get_running_loop().run_in_executor(self._threads, self._is_right, user, password)
         self._waiting += 1
-        try:
-            is_right = await asyncio.get_running_loop().run_in_executor(self._threads, self._is_right, user, password)
-        finally:
-            self._waiting -= 1
-        if not is_right:
+        is_right.add_done_callback(self._checked)
+        return self._known(user, digest, is_right)
+
+    def _checked(self, is_right: asyncio.Future[bool]) -> None:  # noqa: ARG002 (a callback)
+        self._waiting -= 1
+
+    async def _known(self, user: str, digest: bytes, is_right: Awaitable[bool]) -> Identity:
+        if not await is_right:
             raise _WRONG
         self._fits.pop(user, None)
         self._fits[user] = (digest, self._clock.monotonic() + self._limits.remember_s)

@@ -161,6 +161,10 @@ class Peer:
         self.is_gone = True
         self.cause = self.cause or cause
         self._stop_timers()
+        if self._holding is not None and not self.has_connected:
+            # Nobody waits for that password to be checked any more. Not now: the task may not have begun.
+            self.gate.loop.call_soon(self._holding.cancel)
+            self._holds = False
         self.subscriptions.end_all()
         if self.session is not None:
             self.gate.sessions.closed(self.session.id)

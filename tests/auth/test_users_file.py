@@ -15,10 +15,13 @@ from stompgate.auth.users_file import UsersFile, UsersFileLimits, hash_password,
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.sessions import Identity
 from stompgate.ports.part import SetupError
+from stompgate.stomp.frames import Frame
 from tests.daemon_process import Launch
 from tests.fakes import FakeClock
+from tests.gateway.scene import RecordingLink, Scene, come
 from tests.wire_client import WireClient, opened
 
+OF_ANN = {"login": "ann", "passcode": "secret of ann"}
 LIMITS = UsersFileLimits(threads=1, waiting=2, remember_s=60)
 
 
@@ -79,8 +82,22 @@ async def test_what_has_fitted_is_not_hashed_again_for_a_while(users: UsersFile,
 
 
 async def test_only_so_many_wait_for_their_hash(users: UsersFile) -> None:
-    answers = await asyncio.gather(*(login(users, "ann", "secret of ann") for _ in range(4)))
-    assert sorted(map(str, answers)) == sorted(map(str, [Identity("ann")] * 2 + [Cause.OVERLOADED] * 2))
+    waiting = [users.authenticate(OF_ANN) for _ in range(LIMITS.waiting)]  # as of many that come in one turn
+    assert await login(users, "ann", "secret of ann") is Cause.OVERLOADED
+    for answer in waiting:
+        assert not isinstance(answer, Identity)
+        assert await answer == Identity("ann")
+
+
+async def test_who_leaves_waits_for_no_hash(users: UsersFile) -> None:
+    scene = Scene()
+    scene.gate.authenticator = users
+    for _ in range(LIMITS.waiting):
+        peer = scene.gate.attach(RecordingLink(scene.clock))
+        come(peer, Frame("CONNECT", {"accept-version": "1.2", **OF_ANN}))
+        peer.lost(Cause.PEER_LEFT)
+    await asyncio.sleep(0.01)
+    assert await login(users, "ann", "secret of ann") == Identity("ann")
 
 
 @pytest.mark.parametrize(
