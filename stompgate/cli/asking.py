@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -41,6 +42,8 @@ def asking(name: str) -> Callable[[Callable[..., None]], click.Command]:
             from .server_link import NotDone, ServerLink
             from .shown import clean, fit_to_terminal
 
+            if sys.stdout is None:  # as Python has it where the descriptor is closed
+                fail("the output cannot be written: standard output is closed")
             fit_to_terminal()
             try:
                 act(ServerLink(_way(socket, url, token_file, config, server_id)), **others)

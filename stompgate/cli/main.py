@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from stompgate.config import load, shipped_config
 from stompgate.ports.part import SetupError
 
 from .operator import COMMANDS
-from .outcome import WRONG_SETTINGS, fail
+from .outcome import WRONG_SETTINGS, fail, given_input
 from .settings_options import given, settings_of, settings_options
 
 
@@ -113,7 +112,7 @@ def print_hash() -> None:
     """
     from stompgate.auth.users_file import hash_password
 
-    stream = sys.stdin
+    stream = given_input()
     if stream.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:

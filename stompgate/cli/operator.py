@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from urllib.parse import quote
 import click
 
 from .asking import asking
-from .outcome import WRONG_SETTINGS, fail, say
+from .outcome import WRONG_SETTINGS, fail, given_input, say
 
 if TYPE_CHECKING:
     from .server_link import ServerLink
@@ -258,7 +257,7 @@ def _wait(link: ServerLink, connections: int, *, quiet: bool) -> None:
 
 
 def _text(given: str) -> str:
-    return sys.stdin.read().removesuffix("\n") if given == "-" else given
+    return given_input().read().removesuffix("\n") if given == "-" else given
 
 
 def _or_dash(text: str | None) -> str:

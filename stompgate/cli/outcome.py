@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import sys
+from typing import NoReturn, TextIO
 
 import click
 
@@ -21,3 +22,10 @@ def fail(sentence: str, code: int = FAILED) -> NoReturn:
     """Say why, and end."""
     say(sentence)
     raise SystemExit(code)
+
+
+def given_input() -> TextIO:
+    """Standard input, for a command that needs it."""
+    if sys.stdin is None:  # as Python has it where the descriptor is closed
+        fail("expected standard input, and it is closed")
+    return sys.stdin

@@ -426,6 +426,17 @@ def test_output_that_cannot_be_written_is_said_in_one_line(server: Daemon) -> No
         assert (ended.returncode, ended.stderr) == (1, said)
 
 
+@pytest.mark.parametrize(
+    ("words", "closed"), [("rooms", ">&-"), ("rooms --json", ">&-"), ("send any - --as any", "<&-"), ("hash-password", "<&-")]
+)
+def test_a_closed_standard_output_or_input_is_said_in_one_line(server: Daemon, words: str, closed: str) -> None:
+    command = f"{sys.executable} -m stompgate {words} {closed}"
+    variables = {**server.environment, "STOMPGATE_SERVER_ID": "test-server"}
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, env=variables, timeout=DEADLINE_S, check=False)
+    assert ended.returncode == 1
+    assert re.fullmatch(rb"stompgate: [^\n]+ closed\n", ended.stderr), ended.stderr
+
+
 @pytest.mark.parametrize("half", [b'{"sender":"a"', b""])
 async def test_an_answer_that_was_cut_off_is_no_success(server: Daemon, tmp_path: Path, half: bytes) -> None:
     line = b'{"sender":"a","content":"b","timestamp":"2026-01-01T00:00:00","seq":1}\n'
