@@ -92,17 +92,18 @@ class Server:
     # Its life
 
     def start(self) -> Self:
-        """Start it and wait until it is ready. Raises ``DidNotStart``."""
+        """Start it and wait until it is ready. Raises ``DidNotStart``, after which it may be started again."""
         self.spawn()
         wait_until(lambda: self.url != "" or not self.is_running, "the server is ready")
         if not self.is_running:
-            raise DidNotStart(f"it ended with {self.exit_code}: {self.log_text()}")
+            raise DidNotStart(f"it ended with {self.wait().code}: {self.log_text()}")
         return self
 
     def start_again(self) -> Self:
         """Start it with its data on the ports that it had, where its clients look for it."""
-        tcp = TCP.search(self._output.read_text())
-        self._kept_ports = ("--port", str(self.port), *(("--tcp-port", _port(tcp[2])) if tcp is not None else ()))
+        if self.url:  # else it did not start the last time, and its ports are known from before
+            tcp = TCP.search(self._output.read_text())
+            self._kept_ports = ("--port", str(self.port), *(("--tcp-port", _port(tcp[2])) if tcp is not None else ()))
         return self.start()
 
     def spawn(self) -> None:

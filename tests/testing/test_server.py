@@ -6,8 +6,10 @@ That the fixtures start servers which can be killed and come back is shown by ``
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,15 @@ def test_a_test_that_fails_shows_the_logs_of_its_servers_and_these_have_the_sett
 def test_a_server_that_does_not_start_says_why() -> None:
     with pytest.raises(DidNotStart, match="no_such_key"), running_server({"listen": {"no_such_key": 1}}):
         pass
+
+
+def test_a_server_whose_port_was_taken_comes_back_to_it_when_it_is_free(tmp_path: Path) -> None:
+    with running_server(folder=tmp_path) as server:
+        url, port = server.url, server.port
+        server.kill()
+        with closing(socket.create_server(("localhost", port))), pytest.raises(DidNotStart, match="in use"):
+            server.start_again()
+        assert server.start_again().url == url
 
 
 def test_a_server_does_not_outlive_what_has_failed(tmp_path: Path) -> None:
