@@ -18,7 +18,7 @@ DEV_READY := $(VENV)/.dev-$(shell cat requirements/dev.lock pyproject.toml | cks
 CORE := stompgate/model/*,stompgate/ports/*,stompgate/stomp/*,stompgate/timing/*,stompgate/broker/*,stompgate/chat/*,stompgate/access/*,stompgate/gateway/*
 # Tests wait more than they work, for time-outs and for servers to start. Those of a module share the servers that it starts, so
 # they stay together; tests/conftest.py says which modules come first.
-WORKERS := 3
+WORKERS := 4
 PYTEST := pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --no-header --allow-unsafe --resolver=backtracking

@@ -19,7 +19,7 @@ HISTORY = [(1, "a.1"), (2, "b.1"), (3, "a.2")]
 
 async def test_nothing_is_lost_or_doubled_while_the_daemon_is_killed_and_clients_drop(tmp_path: Path) -> None:
     least = {"receipts": 100, "recovered:true": 10, "queue receipts": 50, "queue messages redelivered": 1, **TRANSACTIONS}
-    plan = Plan(seed=7, minutes=0.2, servers=0, rooms=3, trouble_every_s=0.4, drop_every_s=0.2, delete_every_s=4.0, least=least)
+    plan = Plan(seed=7, minutes=0.2, servers=0, rooms=3, trouble_every_s=1.0, drop_every_s=0.3, delete_every_s=4.0, least=least)
     record = await run(plan, tmp_path, print)
     assert record.complaints == []
     assert sum(record.troubles.values()) > 5
