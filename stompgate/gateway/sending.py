@@ -161,7 +161,7 @@ def admission(peer: Peer, parcel: Parcel) -> Waiting:
 
     Frames take effect in their order: to a subscription of the same connection that was asked for before, a message comes.
     """
-    if isinstance(parcel, ChatParcel) and peer.subscriptions.placed(parcel.destination.room) is not None:
+    if isinstance(parcel, ChatParcel) and peer.subscriptions.unplaced:
         return _admission_after_subscribing(peer, parcel)
     return parcel.admission(peer.gate)
 

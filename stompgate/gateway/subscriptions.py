@@ -168,10 +168,9 @@ class Subscriptions:
 
     def placed(self, room: str) -> Awaitable[None] | None:
         """Wait for one to that room of which it is not known yet where it begins. None if there is none."""
-        if self.unplaced:
-            for subscription in self._by_key.values():
-                if subscription.following is not None and (placed := subscription.following.placed(room)) is not None:
-                    return placed
+        for subscription in self._by_key.values():
+            if subscription.following is not None and (placed := subscription.following.placed(room)) is not None:
+                return placed
         return None
 
     def acknowledged(self, number: int) -> None:
