@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from stompgate.chat.feeds import FeedLimits
-from stompgate.chat.recovery import RecoveryLimits
+from stompgate.chat.recovery import Begun, RecoveryLimits
 from stompgate.model.causes import Cause, Refusal
 from stompgate.model.messages import ChatMessage
 from stompgate.ports.store import StoreUnavailable
@@ -252,6 +252,15 @@ async def test_a_slow_client_is_given_no_more_than_a_burst_before_it_takes_it(ho
     assert back.seqs == list(range(2, 13))
 
 
+async def come_back_slowly(house: House, last: ChatMessage) -> tuple[Reader, asyncio.Task[Begun]]:
+    """One who had that message last, and takes no more yet; and its SUBSCRIBE, which waits for that."""
+    back = Reader(house, ROOM)
+    back.blocked = asyncio.get_running_loop().create_future()
+    subscribes = asyncio.create_task(back.subscribe(last.position))
+    await settle()
+    return back, subscribes
+
+
 async def let_take(reader: Reader, *, then_block: bool) -> None:
     """The client takes what it was given; ``then_block``: and nothing more once it is given the next message."""
     blocked, reader.blocked = reader.blocked, None
@@ -268,10 +277,7 @@ async def let_take(reader: Reader, *, then_block: bool) -> None:
 async def test_who_had_to_wait_for_its_client_is_given_nothing_that_has_become_too_much_meanwhile(house: House) -> None:
     """Its connection may be given something else while it waits, and owe as many ACKs as it may, or take no more again."""
     messages = publish(house, 12, content="x" * 400)
-    back = Reader(house, ROOM)
-    back.blocked = asyncio.get_running_loop().create_future()
-    subscribes = asyncio.create_task(back.subscribe(messages[0].position))
-    await settle()
+    back, subscribes = await come_back_slowly(house, messages[0])
     await let_take(back, then_block=True)
     await settle()
     given = len(back.got)
@@ -319,10 +325,7 @@ async def test_who_takes_no_more_when_its_page_is_read_is_given_nothing_of_it(ho
 
 async def test_messages_that_come_while_a_slow_client_catches_up_are_given_in_their_turn(house: House) -> None:
     messages = publish(house, 6)
-    back = Reader(house, ROOM)
-    back.blocked = asyncio.get_running_loop().create_future()
-    subscribes = asyncio.create_task(back.subscribe(messages[0].position))
-    await settle()
+    back, subscribes = await come_back_slowly(house, messages[0])
     publish(house, 5)
     await let_take(back, then_block=False)
     assert (await subscribes).recovered
@@ -332,10 +335,7 @@ async def test_messages_that_come_while_a_slow_client_catches_up_are_given_in_th
 
 async def test_what_a_fan_out_in_progress_gives_meanwhile_is_not_given_again(house: House) -> None:
     messages = publish(house, 9, content="x" * 1000)
-    back = Reader(house, ROOM)
-    back.blocked = asyncio.get_running_loop().create_future()
-    subscribes = asyncio.create_task(back.subscribe(messages[0].position))
-    await settle()
+    back, subscribes = await come_back_slowly(house, messages[0])
     await let_take(back, then_block=True)
     given = back.last_seq
     back.give(messages[given])

@@ -105,12 +105,18 @@ async def test_who_lacks_a_message_catches_up_and_then_goes_on() -> None:
     assert seqs(link) == [2, 3, 4, 5]
 
 
-async def test_who_falls_behind_as_its_catch_up_ends_catches_up_again() -> None:
+def fallen_behind() -> tuple[Scene, Catching, Subscription, RecordingLink]:
+    """A subscription that was given the second message without the first."""
     scene = Scene()
     catching = Catching(scene)
     peer, link = scene.peer()
     subscription = follow(scene, peer)
     scene.delivery.deliver(message(2))
+    return scene, catching, subscription, link
+
+
+async def test_who_falls_behind_as_its_catch_up_ends_catches_up_again() -> None:
+    scene, catching, subscription, link = fallen_behind()
     await asyncio.sleep(0)
     assert subscription.following is not None
     subscription.following.join()  # as a catch-up does in its last step, before its task has ended
@@ -124,11 +130,7 @@ async def test_who_falls_behind_as_its_catch_up_ends_catches_up_again() -> None:
 
 
 async def test_who_falls_behind_while_the_store_is_away_catches_up_when_it_is_back() -> None:
-    scene = Scene()
-    catching = Catching(scene)
-    peer, link = scene.peer()
-    follow(scene, peer)
-    scene.delivery.deliver(message(2))
+    scene, catching, _, link = fallen_behind()
     catching.failures = [StoreUnavailable("away"), Refusal(Cause.STORE_UNAVAILABLE)]
     catching.upto = 2
     catching.go_on.set()
@@ -140,27 +142,19 @@ async def test_who_falls_behind_while_the_store_is_away_catches_up_when_it_is_ba
 
 
 async def test_who_may_not_receive_any_more_when_it_has_fallen_behind_loses_that_subscription_alone() -> None:
-    scene = Scene()
-    catching = Catching(scene)
-    peer, link = scene.peer()
-    follow(scene, peer)
-    scene.delivery.deliver(message(2))
+    _, catching, subscription, link = fallen_behind()
     catching.failures = [Refusal(Cause.NO_SUCH_ROOM)]
     catching.go_on.set()
     await settle()
     assert (link.offered, link.closes) == ([], [])
-    assert (len(peer.subscriptions), catching.released) == (0, 1)
+    assert (len(subscription.peer.subscriptions), catching.released) == (0, 1)
 
 
 async def test_a_subscription_that_ends_lets_go_of_its_feed_once() -> None:
-    scene = Scene()
-    catching = Catching(scene)
-    peer, link = scene.peer()
-    subscription = follow(scene, peer)
-    scene.delivery.deliver(message(2))
+    scene, catching, subscription, link = fallen_behind()
     await asyncio.sleep(0)
-    peer.subscriptions.end(subscription)
-    peer.subscriptions.end(subscription)
+    subscription.peer.subscriptions.end(subscription)
+    subscription.peer.subscriptions.end(subscription)
     catching.go_on.set()
     await settle()
     assert catching.released == 1
